@@ -20,9 +20,15 @@ export async function listen(host: SandboxHost, name: string, handler: RequestHa
     Promise.resolve()
       .then(() => handler(request, response, new URL(request.url ?? "/", url)))
       .catch((error: unknown) => {
-        host.log(name, `${request.method} ${pathOf(request)} failed: ${error instanceof Error ? error.message : String(error)}`);
+        host.log(
+          name,
+          `${request.method} ${pathOf(request)} failed: ${error instanceof Error ? error.message : String(error)}`,
+        );
         if (response.headersSent) response.destroy();
-        else sendJson(response, 500, { error: { code: "InternalError", message: "The sandbox failed; its log says why." } });
+        else
+          sendJson(response, 500, {
+            error: { code: "InternalError", message: "The sandbox failed; its log says why." },
+          });
       });
   });
   await new Promise<void>((resolve, reject) => {
@@ -44,7 +50,12 @@ function pathOf(request: IncomingMessage): string {
   return (request.url ?? "/").split("?", 1)[0] ?? "/";
 }
 
-export function sendJson(response: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
   const text = JSON.stringify(body);
   response.writeHead(status, {
     "content-type": "application/json; charset=utf-8",

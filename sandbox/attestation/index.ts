@@ -95,7 +95,9 @@ export function runtimeReportData(runtimeKey: JsonWebKey): string {
 
 /** Both conventions in use bind a key: that of the attestation service above, and that of CGS (SHA-256 of the PEM text). */
 function bindsKey(reportData: string, runtimeKey: JsonWebKey): boolean {
-  const pem = crypto.createPublicKey({ key: publicPart(runtimeKey), format: "jwk" }).export({ type: "spki", format: "pem" }) as string;
+  const pem = crypto
+    .createPublicKey({ key: publicPart(runtimeKey), format: "jwk" })
+    .export({ type: "spki", format: "pem" }) as string;
   const pemReportData = [pem, pem.trimEnd()].map((text) => sha256(text).padEnd(2 * REPORT_DATA_BYTES, "0"));
   return [runtimeReportData(runtimeKey), ...pemReportData].includes(reportData.toLowerCase());
 }

@@ -23,7 +23,10 @@ describe("virtual attestation", () => {
 
   test("a quote says what was measured, also after a restart", () => {
     const quote = attestation.quote({ hostData, reportData: runtimeReportData(runtimeKey) });
-    expect(new SandboxAttestation(host).verifyQuote(quote)).toEqual({ hostData, reportData: runtimeReportData(runtimeKey) });
+    expect(new SandboxAttestation(host).verifyQuote(quote)).toEqual({
+      hostData,
+      reportData: runtimeReportData(runtimeKey),
+    });
   });
 
   test("a quote of another sandbox or with changed evidence is refused", async () => {
@@ -56,7 +59,9 @@ describe("virtual attestation", () => {
     const pemDigest = crypto.createHash("sha256").update(pem).digest("hex");
     const quote = attestation.quote({ hostData, reportData: pemDigest + "0".repeat(64) });
     await expect(attestation.attest(quote, runtimeKey, authority)).resolves.toMatch(/^ey/);
-    const other = crypto.generateKeyPairSync("rsa", { modulusLength: 2048 }).publicKey.export({ format: "jwk" }) as JsonWebKey;
+    const other = crypto
+      .generateKeyPairSync("rsa", { modulusLength: 2048 })
+      .publicKey.export({ format: "jwk" }) as JsonWebKey;
     await expect(attestation.attest(quote, other, authority)).rejects.toThrow(/does not bind the runtime key/);
   });
 
@@ -69,6 +74,8 @@ describe("virtual attestation", () => {
   });
 
   test("evidence of the wrong size is refused by name", () => {
-    expect(() => attestation.quote({ hostData: "ab", reportData: "0".repeat(128) })).toThrow(/hostData must be 32 bytes/);
+    expect(() => attestation.quote({ hostData: "ab", reportData: "0".repeat(128) })).toThrow(
+      /hostData must be 32 bytes/,
+    );
   });
 });
