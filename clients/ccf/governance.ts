@@ -135,21 +135,22 @@ export class Governance {
     options: { voteWhenNeeded: boolean } = { voteWhenNeeded: true },
   ): Promise<ProposalOutcome> {
     const proposal = (await this.openProposalFor(actions)) ?? (await this.propose(actions));
-    const resolved = proposal.proposalState === "Open" && options.voteWhenNeeded ? await this.addVote(proposal.proposalId) : proposal;
-    const outcome = { proposalId: proposal.proposalId, state: resolved.proposalState };
-    if (outcome.state !== "Accepted" && outcome.state !== "Open") {
-      throw new ProposalRefusedError(outcome, actions, resolved.failure?.reason);
-    }
-    return outcome;
+    if (proposal.proposalState === "Open" && options.voteWhenNeeded) return this.support(proposal.proposalId, actions);
+    return outcomeOf(proposal, actions);
   }
 
-  /** Votes yes unless that has happened; the proposal may be resolved by others in the meantime. */
-  private async addVote(proposalId: string): Promise<Pick<Proposal, "proposalState" | "failure">> {
+  /**
+   * Votes yes on an open proposal. Repeatable; others may resolve it in the meantime.
+   * @param actions what the caller knows to be in it (for the error text).
+   * @throws ProposalRefusedError when it ended in another state than `Accepted`.
+   */
+  async support(proposalId: string, actions: readonly GovernanceAction[]): Promise<ProposalOutcome> {
     try {
-      return await this.vote(proposalId, true);
+      return outcomeOf(await this.vote(proposalId, true), actions);
     } catch (error) {
       if (!hasCode(error, "ProposalNotOpen", "ProposalNotFound")) throw error;
-      return (await this.proposal(proposalId)) ?? { proposalState: await this.resolvedState(proposalId) };
+      const resolved = (await this.proposal(proposalId)) ?? { proposalId, proposalState: await this.resolvedState(proposalId) };
+      return outcomeOf(resolved, actions);
     }
   }
 
@@ -245,6 +246,12 @@ export class Governance {
     );
     return (await this.transport.postSigned<T>(versioned(path), envelope)).body;
   }
+}
+
+function outcomeOf(proposal: Pick<Proposal, "proposalId" | "proposalState" | "failure">, actions: readonly GovernanceAction[]): ProposalOutcome {
+  const outcome = { proposalId: proposal.proposalId, state: proposal.proposalState };
+  if (outcome.state === "Accepted" || outcome.state === "Open") return outcome;
+  throw new ProposalRefusedError(outcome, actions, proposal.failure?.reason);
 }
 
 function mayAcknowledgeLater(error: unknown): boolean {
