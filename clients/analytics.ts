@@ -124,7 +124,12 @@ export class AnalyticsClient {
       throw new Error(`The analytics endpoint must look like https://host:port, got "${connection.endpoint}".`);
     }
     this.connection = connection;
-    this.agent = new https.Agent({ keepAlive: true, ca: connection.caCertificate, rejectUnauthorized: true, minVersion: "TLSv1.2" });
+    this.agent = new https.Agent({
+      keepAlive: true,
+      ca: connection.caCertificate,
+      rejectUnauthorized: true,
+      minVersion: "TLSv1.2",
+    });
   }
 
   /** Whether the agent takes requests; `false` while it starts or is away. */
@@ -163,7 +168,11 @@ export class AnalyticsClient {
     this.agent.destroy();
   }
 
-  private async call<T>(method: string, path: string, options: { body?: unknown; anonymous?: boolean } = {}): Promise<T> {
+  private async call<T>(
+    method: string,
+    path: string,
+    options: { body?: unknown; anonymous?: boolean } = {},
+  ): Promise<T> {
     const seconds = this.connection.timeoutSeconds ?? DEFAULT_TIMEOUT_SECONDS;
     const timeout = AbortSignal.timeout(seconds * 1000);
     const signal = this.connection.signal ? AbortSignal.any([timeout, this.connection.signal]) : timeout;
@@ -174,7 +183,8 @@ export class AnalyticsClient {
       const mayRepeat = wait !== undefined && !signal.aborted;
       if (outcome instanceof Error) {
         const cause = timeout.aborted ? new Error(`no answer within ${seconds} s`, { cause: outcome }) : outcome;
-        if (!mayRepeat || !isTransient(outcome)) throw new AnalyticsUnreachableError(this.connection.endpoint, `${method} ${path}`, cause);
+        if (!mayRepeat || !isTransient(outcome))
+          throw new AnalyticsUnreachableError(this.connection.endpoint, `${method} ${path}`, cause);
       } else if (!mayRepeat || !REPEATABLE_STATUS.has(outcome.status)) {
         return parseAnswer<T>(`${method} ${path}`, outcome);
       }
@@ -199,7 +209,9 @@ export class AnalyticsClient {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("error", reject);
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }));
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }),
+        );
       });
       request.on("error", reject);
       request.end(payload);
@@ -207,7 +219,15 @@ export class AnalyticsClient {
   }
 }
 
-const TRANSIENT = new Set(["ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EAI_AGAIN", "EHOSTUNREACH", "ENETUNREACH", "EPIPE"]);
+const TRANSIENT = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ETIMEDOUT",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EPIPE",
+]);
 
 function isTransient(error: Error): boolean {
   return TRANSIENT.has((error as NodeJS.ErrnoException).code ?? "");

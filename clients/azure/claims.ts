@@ -16,7 +16,9 @@ export interface TokenClaims {
 export function decodeClaims(token: string): TokenClaims {
   const claims = parsePayload(token);
   if (typeof claims?.oid !== "string" || typeof claims.tid !== "string") {
-    throw new Error("The access token does not say who it is for (claims oid and tid): sign in with a work, school or Microsoft account.");
+    throw new Error(
+      "The access token does not say who it is for (claims oid and tid): sign in with a work, school or Microsoft account.",
+    );
   }
   return claims as unknown as TokenClaims;
 }

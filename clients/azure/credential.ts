@@ -42,7 +42,10 @@ export function azureCredential(identity: AzureIdentity = {}): TokenCredential {
 export function userTokenSource(credential: TokenCredential): TokenSource {
   return async () => {
     const token = await credential.getToken(USER_SCOPE);
-    if (!token) throw new Error("No access token for this user: sign in (for instance `az login`) and run the same command again.");
+    if (!token)
+      throw new Error(
+        "No access token for this user: sign in (for instance `az login`) and run the same command again.",
+      );
     return token.token;
   };
 }

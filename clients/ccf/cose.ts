@@ -35,7 +35,9 @@ type Sign1 = [Uint8Array, Header, Uint8Array, Uint8Array];
 export function signMessage(message: GovernanceMessage, signer: MemberSigner): Uint8Array {
   const key = createPrivateKey(signer.privateKey);
   if (key.asymmetricKeyDetails?.namedCurve !== "secp384r1") {
-    throw new Error("A member signs governance requests with a P-384 key (ES384); this private key is of another kind.");
+    throw new Error(
+      "A member signs governance requests with a P-384 key (ES384); this private key is of another kind.",
+    );
   }
   const header: Header = new Map<number | string, unknown>([
     [ALGORITHM_HEADER, ES384],

@@ -47,10 +47,9 @@ export class CcfUnreachableError extends Error {
   readonly endpoint: string;
 
   constructor(endpoint: string, operation: string, cause: unknown) {
-    super(
-      `${operation}: the consortium at ${endpoint} cannot be reached (${reasonOf(cause)}). ${adviceFor(cause)}`,
-      { cause },
-    );
+    super(`${operation}: the consortium at ${endpoint} cannot be reached (${reasonOf(cause)}). ${adviceFor(cause)}`, {
+      cause,
+    });
     this.name = "CcfUnreachableError";
     this.endpoint = endpoint;
   }
@@ -63,7 +62,10 @@ export class OutcomeUnknownError extends Error {
   readonly operation: string;
 
   constructor(operation: string, reason: string, options?: ErrorOptions) {
-    super(`${operation}: it is not known whether this was applied (${reason}). Run the same command again: it reads the state first.`, options);
+    super(
+      `${operation}: it is not known whether this was applied (${reason}). Run the same command again: it reads the state first.`,
+      options,
+    );
     this.name = "OutcomeUnknownError";
     this.operation = operation;
   }
@@ -110,6 +112,7 @@ function adviceFor(cause: unknown): string {
     return "Its certificate does not chain to the service certificate in use: after a recovery the consortium has a new one; fetch and verify it again (run `pulumi up` on the operator's stack, then refresh this one).";
   }
   if (code === "CERT_HAS_EXPIRED") return "The operator must renew the consortium's certificates.";
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "Check the endpoint's host name and this machine's name resolution.";
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN")
+    return "Check the endpoint's host name and this machine's name resolution.";
   return "Check that the endpoint is right and that its node runs; `pulumi up` on the operator's stack starts or recovers it.";
 }

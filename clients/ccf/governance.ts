@@ -89,7 +89,12 @@ export class Governance {
 
   /** Takes back an own open proposal. `undefined` when the network does not know it (any more). */
   async withdraw(proposalId: string): Promise<Proposal | undefined> {
-    return this.signed<Proposal | undefined>("withdrawal", `${proposalPath(proposalId)}:withdraw`, undefined, proposalId);
+    return this.signed<Proposal | undefined>(
+      "withdrawal",
+      `${proposalPath(proposalId)}:withdraw`,
+      undefined,
+      proposalId,
+    );
   }
 
   /** `undefined` once it was resolved and another proposal after it: the network then forgets it. */
@@ -149,7 +154,10 @@ export class Governance {
       return outcomeOf(await this.vote(proposalId, true), actions);
     } catch (error) {
       if (!hasCode(error, "ProposalNotOpen", "ProposalNotFound")) throw error;
-      const resolved = (await this.proposal(proposalId)) ?? { proposalId, proposalState: await this.resolvedState(proposalId) };
+      const resolved = (await this.proposal(proposalId)) ?? {
+        proposalId,
+        proposalState: await this.resolvedState(proposalId),
+      };
       return outcomeOf(resolved, actions);
     }
   }
@@ -173,7 +181,10 @@ export class Governance {
   async activate(): Promise<void> {
     const memberId = this.memberId;
     const self = (await this.members()).find((member) => member.memberId === memberId);
-    if (!self) throw new Error(`Member ${memberId} is not part of the consortium; an active member has to propose its certificate first.`);
+    if (!self)
+      throw new Error(
+        `Member ${memberId} is not part of the consortium; an active member has to propose its certificate first.`,
+      );
     if (self.status === "Active") return;
 
     for (let attempt = 1; ; attempt++) {
@@ -214,19 +225,24 @@ export class Governance {
    * @param encryptionPrivateKey PEM of the RSA key the share was encrypted to. @returns the network's own sentence.
    */
   async submitRecoveryShare(encryptionPrivateKey: string): Promise<string> {
-    const { encryptedShare } = await this.read<{ encryptedShare: string }>(`/gov/recovery/encrypted-shares/${this.memberId}`);
+    const { encryptedShare } = await this.read<{ encryptedShare: string }>(
+      `/gov/recovery/encrypted-shares/${this.memberId}`,
+    );
     const share = privateDecrypt(
       { key: encryptionPrivateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" },
       Buffer.from(encryptedShare, "base64"),
     );
     const path = `/gov/recovery/members/${this.memberId}:recover`;
-    const { message } = await this.signed<{ message: string }>("recovery_share", path, { share: share.toString("base64") });
+    const { message } = await this.signed<{ message: string }>("recovery_share", path, {
+      share: share.toString("base64"),
+    });
     return message;
   }
 
   private get signer(): MemberSigner {
     const { member } = this.transport.credentials;
-    if (!member) throw new Error("Only a consortium member can take part in governance: give a member certificate and key.");
+    if (!member)
+      throw new Error("Only a consortium member can take part in governance: give a member certificate and key.");
     return member;
   }
 
@@ -234,7 +250,12 @@ export class Governance {
     return (await this.transport.get<T>(versioned(path), "nobody")).body;
   }
 
-  private async signed<T>(type: GovernanceMessageType, path: string, payload?: unknown, proposalId?: string): Promise<T> {
+  private async signed<T>(
+    type: GovernanceMessageType,
+    path: string,
+    payload?: unknown,
+    proposalId?: string,
+  ): Promise<T> {
     const envelope = signMessage(
       {
         type,
@@ -248,7 +269,10 @@ export class Governance {
   }
 }
 
-function outcomeOf(proposal: Pick<Proposal, "proposalId" | "proposalState" | "failure">, actions: readonly GovernanceAction[]): ProposalOutcome {
+function outcomeOf(
+  proposal: Pick<Proposal, "proposalId" | "proposalState" | "failure">,
+  actions: readonly GovernanceAction[],
+): ProposalOutcome {
   const outcome = { proposalId: proposal.proposalId, state: proposal.proposalState };
   if (outcome.state === "Accepted" || outcome.state === "Open") return outcome;
   throw new ProposalRefusedError(outcome, actions, proposal.failure?.reason);

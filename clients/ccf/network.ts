@@ -21,7 +21,11 @@ export interface NetworkTrust {
 }
 
 /** How a network is. @throws CcfUnreachableError when no node answers that the trusted service vouches for. */
-export async function networkStatus(endpoint: string, trust: NetworkTrust, options: CcfOptions = {}): Promise<NetworkStatus> {
+export async function networkStatus(
+  endpoint: string,
+  trust: NetworkTrust,
+  options: CcfOptions = {},
+): Promise<NetworkStatus> {
   return withTransport(endpoint, trust, options, async (transport) => {
     const { body } = await transport.get<{
       service_status: string;
@@ -58,18 +62,32 @@ export async function waitForNode(
     const reason = await notReadyReason(endpoint, trust, path, wait.signal);
     if (reason === undefined) return;
     if (wait.signal?.aborted) throw new CcfUnreachableError(endpoint, `GET ${path}`, new Error("cancelled"));
-    if (Date.now() + POLL_MS > end) throw new CcfUnreachableError(endpoint, `GET ${path}`, new Error(`not ready after ${timeoutSeconds} s: ${reason.message}`, { cause: reason }));
+    if (Date.now() + POLL_MS > end)
+      throw new CcfUnreachableError(
+        endpoint,
+        `GET ${path}`,
+        new Error(`not ready after ${timeoutSeconds} s: ${reason.message}`, { cause: reason }),
+      );
     wait.onProgress?.(reason.message);
     await sleep(POLL_MS, undefined, { signal: wait.signal }).catch(() => undefined);
   }
 }
 
-async function notReadyReason(endpoint: string, trust: NetworkTrust, path: string, signal?: AbortSignal): Promise<Error | undefined> {
+async function notReadyReason(
+  endpoint: string,
+  trust: NetworkTrust,
+  path: string,
+  signal?: AbortSignal,
+): Promise<Error | undefined> {
   try {
     await withTransport(endpoint, trust, { timeoutSeconds: 5, signal }, (transport) => transport.get(path, "nobody"));
     return undefined;
   } catch (error) {
-    if (error instanceof CcfUnreachableError || (error instanceof CcfError && (error.status === 503 || error.status === 404))) return error;
+    if (
+      error instanceof CcfUnreachableError ||
+      (error instanceof CcfError && (error.status === 503 || error.status === 404))
+    )
+      return error;
     throw error;
   }
 }
@@ -122,17 +140,25 @@ interface NetworkReport {
 export async function attestedServiceCertificate(expected: AttestationExpectation): Promise<AttestedService> {
   const { reportUrl } = expected;
   if (expected.platform !== "virtual") {
-    throw new AttestationError(reportUrl, `verifying reports of platform "${expected.platform}" is not supported yet; give the service certificate itself instead`);
+    throw new AttestationError(
+      reportUrl,
+      `verifying reports of platform "${expected.platform}" is not supported yet; give the service certificate itself instead`,
+    );
   }
   const report = await fetchReport(expected);
-  if (report.platform !== expected.platform) throw new AttestationError(reportUrl, `its platform is "${report.platform}", expected "${expected.platform}"`);
+  if (report.platform !== expected.platform)
+    throw new AttestationError(reportUrl, `its platform is "${report.platform}", expected "${expected.platform}"`);
 
   const payload = Buffer.from(report.reportDataPayload ?? "", "base64");
   const { hostData, reportData } = quoteClaims(report, reportUrl);
   if (!expected.expectedHostData.some((value) => value.toLowerCase() === hostData)) {
-    throw new AttestationError(reportUrl, `the node runs policy ${hostData}, expected ${expected.expectedHostData.join(" or ")}`);
+    throw new AttestationError(
+      reportUrl,
+      `the node runs policy ${hostData}, expected ${expected.expectedHostData.join(" or ")}`,
+    );
   }
-  if (reportData !== expectedReportData(payload)) throw new AttestationError(reportUrl, "its report data does not cover the payload");
+  if (reportData !== expectedReportData(payload))
+    throw new AttestationError(reportUrl, "its report data does not cover the payload");
 
   const service = parseService(payload, reportUrl);
   requireDigest(reportUrl, "constitution", service.constitutionDigest, expected.expectedConstitutionDigest);
@@ -148,7 +174,10 @@ function expectedReportData(payload: Uint8Array): string {
 function quoteClaims(report: NetworkReport, reportUrl: string): { hostData: string; reportData: string } {
   const quote = typeof report.report === "string" ? report.report : report.report?.attestation;
   try {
-    const claims = JSON.parse(Buffer.from(quote!.split(".")[1]!, "base64url").toString("utf8")) as { hostData: string; reportData: string };
+    const claims = JSON.parse(Buffer.from(quote!.split(".")[1]!, "base64url").toString("utf8")) as {
+      hostData: string;
+      reportData: string;
+    };
     return { hostData: claims.hostData.toLowerCase(), reportData: claims.reportData.toLowerCase() };
   } catch (error) {
     throw new AttestationError(reportUrl, "its quote has no hostData and reportData", { cause: error });
@@ -157,43 +186,61 @@ function quoteClaims(report: NetworkReport, reportUrl: string): { hostData: stri
 
 function parseService(payload: Buffer, reportUrl: string): Omit<AttestedService, "hostData" | "platform"> {
   try {
-    const { serviceCert, constitutionDigest, jsappBundleDigest } = JSON.parse(payload.toString("utf8")) as Record<string, string>;
-    if (!serviceCert?.startsWith("-----BEGIN CERTIFICATE-----")) throw new Error("serviceCert is not a PEM certificate");
-    return { serviceCertificate: serviceCert, constitutionDigest: constitutionDigest ?? "", applicationDigest: jsappBundleDigest ?? "" };
+    const { serviceCert, constitutionDigest, jsappBundleDigest } = JSON.parse(payload.toString("utf8")) as Record<
+      string,
+      string
+    >;
+    if (!serviceCert?.startsWith("-----BEGIN CERTIFICATE-----"))
+      throw new Error("serviceCert is not a PEM certificate");
+    return {
+      serviceCertificate: serviceCert,
+      constitutionDigest: constitutionDigest ?? "",
+      applicationDigest: jsappBundleDigest ?? "",
+    };
   } catch (error) {
     throw new AttestationError(reportUrl, "its payload does not describe a service", { cause: error });
   }
 }
 
 function requireDigest(reportUrl: string, what: string, found: string, expected: string | undefined): void {
-  if (expected !== undefined && expected !== found) throw new AttestationError(reportUrl, `the ${what} is ${found}, expected ${expected}`);
+  if (expected !== undefined && expected !== found)
+    throw new AttestationError(reportUrl, `the ${what} is ${found}, expected ${expected}`);
 }
 
 const REPORT_TIMEOUT_SECONDS = 30;
 const LARGEST_REPORT_BYTES = 1024 * 1024;
 
-function fetchReport({ reportUrl, timeoutSeconds = REPORT_TIMEOUT_SECONDS, signal }: AttestationExpectation): Promise<NetworkReport> {
+function fetchReport({
+  reportUrl,
+  timeoutSeconds = REPORT_TIMEOUT_SECONDS,
+  signal,
+}: AttestationExpectation): Promise<NetworkReport> {
   const timeout = AbortSignal.timeout(timeoutSeconds * 1000);
   return new Promise((resolve, reject) => {
-    const fail = (cause: unknown): void => reject(new CcfUnreachableError(new URL(reportUrl).origin, `GET ${reportUrl}`, cause));
-    const request = https.get(reportUrl, { signal: signal ? AbortSignal.any([signal, timeout]) : timeout, rejectUnauthorized: true }, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > LARGEST_REPORT_BYTES) response.destroy(new Error("the report is larger than a megabyte"));
-        chunks.push(chunk);
-      });
-      response.on("error", fail);
-      response.on("end", () => {
-        if (response.statusCode !== 200) return fail(new Error(`status ${response.statusCode}`));
-        try {
-          resolve(JSON.parse(Buffer.concat(chunks).toString("utf8")) as NetworkReport);
-        } catch (error) {
-          reject(new AttestationError(reportUrl, "it is not JSON", { cause: error }));
-        }
-      });
-    });
+    const fail = (cause: unknown): void =>
+      reject(new CcfUnreachableError(new URL(reportUrl).origin, `GET ${reportUrl}`, cause));
+    const request = https.get(
+      reportUrl,
+      { signal: signal ? AbortSignal.any([signal, timeout]) : timeout, rejectUnauthorized: true },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        response.on("data", (chunk: Buffer) => {
+          size += chunk.length;
+          if (size > LARGEST_REPORT_BYTES) response.destroy(new Error("the report is larger than a megabyte"));
+          chunks.push(chunk);
+        });
+        response.on("error", fail);
+        response.on("end", () => {
+          if (response.statusCode !== 200) return fail(new Error(`status ${response.statusCode}`));
+          try {
+            resolve(JSON.parse(Buffer.concat(chunks).toString("utf8")) as NetworkReport);
+          } catch (error) {
+            reject(new AttestationError(reportUrl, "it is not JSON", { cause: error }));
+          }
+        });
+      },
+    );
     request.on("error", fail);
   });
 }
@@ -204,16 +251,22 @@ function fetchReport({ reportUrl, timeoutSeconds = REPORT_TIMEOUT_SECONDS, signa
  * @returns the status afterwards: `Open`, `Opening` while other members have yet to vote, or
  * `WaitingForRecoveryShares` when a recovery goes on with `Governance.submitRecoveryShare`.
  */
-export async function openService(governance: Governance, identities: { previousServiceCertificate?: string } = {}): Promise<ServiceInfo["status"]> {
+export async function openService(
+  governance: Governance,
+  identities: { previousServiceCertificate?: string } = {},
+): Promise<ServiceInfo["status"]> {
   for (let round = 1; ; round++) {
     const { status, certificate } = await governance.serviceInfo();
     if (status === "Open" || status === "WaitingForRecoveryShares") return status;
     try {
-      await governance.proposeAndAccept([transitionServiceToOpen({ next: certificate, previous: identities.previousServiceCertificate })]);
+      await governance.proposeAndAccept([
+        transitionServiceToOpen({ next: certificate, previous: identities.previousServiceCertificate }),
+      ]);
       return (await governance.serviceInfo()).status;
     } catch (error) {
       // Another attempt may have opened it between the read and the proposal.
-      if (round === 3 || !(error instanceof OutcomeUnknownError || hasCode(error, "ProposalFailedToValidate"))) throw error;
+      if (round === 3 || !(error instanceof OutcomeUnknownError || hasCode(error, "ProposalFailedToValidate")))
+        throw error;
     }
   }
 }

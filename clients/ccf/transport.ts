@@ -105,7 +105,9 @@ export class CcfTransport {
     this.options = options;
     this.origin = parseEndpoint(connection.endpoint);
     if (!connection.serviceCertificate.includes("-----BEGIN CERTIFICATE-----")) {
-      throw new Error(`The service certificate of ${connection.endpoint} is not a PEM certificate; take it from the operator's handoff.`);
+      throw new Error(
+        `The service certificate of ${connection.endpoint} is not a PEM certificate; take it from the operator's handoff.`,
+      );
     }
   }
 
@@ -173,7 +175,8 @@ export class CcfTransport {
       try {
         const answer = await this.send(method, path, options, deadline);
         if (wait === undefined || !mayRepeatAnswer(answer, options.effect)) {
-          if (answer.status === 504 && options.effect === "write") throw new OutcomeUnknownError(operationOf(method, path), "504 from the network");
+          if (answer.status === 504 && options.effect === "write")
+            throw new OutcomeUnknownError(operationOf(method, path), "504 from the network");
           return answer;
         }
         await this.pause(Number(answer.headers["retry-after"] ?? 0) * 1000 || wait, method, path, deadline);
@@ -195,31 +198,56 @@ export class CcfTransport {
 
     let url = new URL(path, this.origin);
     for (let redirects = 0; ; redirects++) {
-      const answer = await exchange(url, { method, headers, agent: this.agentFor(caller), signal: deadline.signal }, payload);
+      const answer = await exchange(
+        url,
+        { method, headers, agent: this.agentFor(caller), signal: deadline.signal },
+        payload,
+      );
       const location = answer.headers.location;
-      if ((answer.status !== 307 && answer.status !== 308) || location === undefined || redirects === MAX_REDIRECTS) return answer;
+      if ((answer.status !== 307 && answer.status !== 308) || location === undefined || redirects === MAX_REDIRECTS)
+        return answer;
       url = new URL(location, url);
-      if (url.protocol !== "https:") throw new Error(`${operationOf(method, path)}: the network redirects to ${url.protocol}//, only https is followed`);
+      if (url.protocol !== "https:")
+        throw new Error(
+          `${operationOf(method, path)}: the network redirects to ${url.protocol}//, only https is followed`,
+        );
     }
   }
 
-  private async commitStatus(method: string, path: string, transactionId: string, deadline: Deadline): Promise<"Committed" | "Invalid"> {
+  private async commitStatus(
+    method: string,
+    path: string,
+    transactionId: string,
+    deadline: Deadline,
+  ): Promise<"Committed" | "Invalid"> {
     const started = Date.now();
     for (let poll = 0; Date.now() - started < COMMIT_LIMIT_MS; poll++) {
       await this.pauseForCommit(COMMIT_POLLS_MS[Math.min(poll, COMMIT_POLLS_MS.length - 1)]!, method, path, deadline);
       const status = await this.transactionStatus(transactionId, method, path, deadline);
       if (status === "Committed" || status === "Invalid") return status;
     }
-    throw new OutcomeUnknownError(operationOf(method, path), `transaction ${transactionId} was not committed within ${COMMIT_LIMIT_MS / 1000} s`);
+    throw new OutcomeUnknownError(
+      operationOf(method, path),
+      `transaction ${transactionId} was not committed within ${COMMIT_LIMIT_MS / 1000} s`,
+    );
   }
 
-  private async transactionStatus(transactionId: string, method: string, path: string, deadline: Deadline): Promise<string> {
+  private async transactionStatus(
+    transactionId: string,
+    method: string,
+    path: string,
+    deadline: Deadline,
+  ): Promise<string> {
     const statusPath = `/app/tx?transaction_id=${transactionId}`;
     try {
       const answer = await this.attempt("GET", statusPath, { effect: "read", as: "nobody" }, deadline);
       return toResponse<{ status: string }>("GET", statusPath, answer).body.status;
     } catch (error) {
-      throw new OutcomeUnknownError(operationOf(method, path), `the status of transaction ${transactionId} could not be read`, { cause: error });
+      throw new OutcomeUnknownError(
+        operationOf(method, path),
+        `the status of transaction ${transactionId} could not be read`,
+        { cause: error },
+      );
     }
   }
 
@@ -227,7 +255,9 @@ export class CcfTransport {
     try {
       await sleep(milliseconds, undefined, { signal: deadline.signal });
     } catch (error) {
-      throw new OutcomeUnknownError(operationOf(method, path), "stopped while waiting for the commit", { cause: error });
+      throw new OutcomeUnknownError(operationOf(method, path), "stopped while waiting for the commit", {
+        cause: error,
+      });
     }
   }
 
@@ -257,7 +287,10 @@ export class CcfTransport {
     }
     // A certificate that does not verify will not verify a second later.
     const isTransient = error.sent || NOT_SENT.has(code) || code === "ECONNRESET" || code === "ETIMEDOUT";
-    return { error: new CcfUnreachableError(this.connection.endpoint, operation, cause), repeat: isTransient && !stopped };
+    return {
+      error: new CcfUnreachableError(this.connection.endpoint, operation, cause),
+      repeat: isTransient && !stopped,
+    };
   }
 
   private stopReason(deadline: Deadline): Error {
@@ -273,8 +306,10 @@ export class CcfTransport {
   private callerOf(as: CallerKind | undefined, method: string, path: string): CallerKind {
     const { member, token } = this.credentials;
     const caller = as ?? (member ? "member" : token ? "token" : "nobody");
-    if (caller === "member" && !member) throw new Error(`${operationOf(method, path)} is for consortium members: give a member certificate and key.`);
-    if (caller === "token" && !token) throw new Error(`${operationOf(method, path)} is for users: give a token source.`);
+    if (caller === "member" && !member)
+      throw new Error(`${operationOf(method, path)} is for consortium members: give a member certificate and key.`);
+    if (caller === "token" && !token)
+      throw new Error(`${operationOf(method, path)} is for users: give a token source.`);
     return caller;
   }
 
@@ -326,7 +361,11 @@ function exchange(url: URL, options: https.RequestOptions, payload: Uint8Array |
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", fail);
       response.on("end", () =>
-        resolve({ status: response.statusCode ?? 0, headers: response.headers, text: Buffer.concat(chunks).toString("utf8") }),
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          text: Buffer.concat(chunks).toString("utf8"),
+        }),
       );
     });
     request.end(payload);
@@ -337,7 +376,8 @@ function mayRepeatAnswer(answer: RawAnswer, effect: "read" | "write"): boolean {
   if (answer.status < 500 && answer.status !== 408) return false;
   const code = errorOf(answer).code;
   if (code === "SessionConsistencyLost") return true;
-  if (effect === "read") return answer.status === 408 || answer.status === 502 || answer.status === 503 || answer.status === 504;
+  if (effect === "read")
+    return answer.status === 408 || answer.status === 502 || answer.status === 503 || answer.status === 504;
   return answer.status === 503 && NOT_APPLIED_CODES.has(code);
 }
 
@@ -345,7 +385,14 @@ function toResponse<T>(method: string, path: string, answer: RawAnswer): CcfResp
   const transactionId = headerText(answer.headers["x-ms-ccf-transaction-id"]);
   if (answer.status < 200 || answer.status > 299) {
     const { code, message, details } = errorOf(answer);
-    throw new CcfError({ status: answer.status, code, reason: message, details, transactionId, operation: operationOf(method, path) });
+    throw new CcfError({
+      status: answer.status,
+      code,
+      reason: message,
+      details,
+      transactionId,
+      operation: operationOf(method, path),
+    });
   }
   return { status: answer.status, body: parseBody(method, path, answer) as T, transactionId };
 }
@@ -362,7 +409,9 @@ function parseBody(method: string, path: string, answer: RawAnswer): unknown {
 
 function errorOf(answer: RawAnswer): { code: string; message: string; details?: CcfErrorDetail[] } {
   try {
-    const { error } = JSON.parse(answer.text) as { error: { code: string; message: string; details?: CcfErrorDetail[] } };
+    const { error } = JSON.parse(answer.text) as {
+      error: { code: string; message: string; details?: CcfErrorDetail[] };
+    };
     return { code: String(error.code), message: String(error.message), details: error.details };
   } catch {
     return { code: `Http${answer.status}`, message: answer.text.slice(0, 200) || "no further explanation" };
@@ -371,13 +420,15 @@ function errorOf(answer: RawAnswer): { code: string; message: string; details?: 
 
 function encodeBody(options: RequestOptions): { payload?: Uint8Array; contentType?: string } {
   if (options.body === undefined) return {};
-  if (options.body instanceof Uint8Array) return { payload: options.body, contentType: options.contentType ?? "application/octet-stream" };
+  if (options.body instanceof Uint8Array)
+    return { payload: options.body, contentType: options.contentType ?? "application/octet-stream" };
   return { payload: Buffer.from(JSON.stringify(options.body), "utf8"), contentType: "application/json" };
 }
 
 function parseEndpoint(endpoint: string): URL {
   const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
-  if (url?.protocol !== "https:") throw new Error(`The consortium endpoint must look like https://host:port, got "${endpoint}".`);
+  if (url?.protocol !== "https:")
+    throw new Error(`The consortium endpoint must look like https://host:port, got "${endpoint}".`);
   return url;
 }
 

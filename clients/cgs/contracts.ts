@@ -28,7 +28,8 @@ export class Contracts {
   }
 
   async option(contractId: string, option: "execution" | "logging" | "telemetry"): Promise<OptionStatus> {
-    return (await this.transport.read<OptionStatus>(`${contractPath(contractId)}/runtimeoptions/${option}/status`)).body;
+    return (await this.transport.read<OptionStatus>(`${contractPath(contractId)}/runtimeoptions/${option}/status`))
+      .body;
   }
 
   /** Sets this member's own switch; execution is on while no member's is off. */

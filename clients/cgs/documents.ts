@@ -30,11 +30,16 @@ export class UserDocuments {
   }
 
   /** @param labels all must match; values must not hold `:`, `,`, `=` or `&`. */
-  async list(labels: Readonly<Record<string, string>> = {}): Promise<{ id: string; labels?: Record<string, string> }[]> {
+  async list(
+    labels: Readonly<Record<string, string>> = {},
+  ): Promise<{ id: string; labels?: Record<string, string> }[]> {
     const selector = Object.entries(labels).map(([name, value]) => `${name}:${value}`);
-    if (selector.some((pair) => /[,=&]|:.*:/.test(pair))) throw new Error(`Labels to select by must not hold ":", ",", "=" or "&": ${selector.join(" ")}`);
+    if (selector.some((pair) => /[,=&]|:.*:/.test(pair)))
+      throw new Error(`Labels to select by must not hold ":", ",", "=" or "&": ${selector.join(" ")}`);
     const query = selector.length > 0 ? `?labelSelector=${encodeURIComponent(selector.join(","))}` : "";
-    const { body } = await this.transport.get<{ value: { id: string; labels?: Record<string, string> }[] }>(`/app/userdocuments${query}`);
+    const { body } = await this.transport.get<{ value: { id: string; labels?: Record<string, string> }[] }>(
+      `/app/userdocuments${query}`,
+    );
     return body.value;
   }
 
@@ -48,7 +53,12 @@ export class UserDocuments {
   }
 
   /** Sets the caller's own switch; the document must be accepted and the caller one of its approvers. */
-  async setOption(contractId: string, documentId: string, option: "execution" | "telemetry", enabled: boolean): Promise<void> {
+  async setOption(
+    contractId: string,
+    documentId: string,
+    option: "execution" | "telemetry",
+    enabled: boolean,
+  ): Promise<void> {
     await this.transport.post(`${optionPath(contractId, documentId, option)}/${enabled ? "enable" : "disable"}`);
   }
 }
@@ -62,8 +72,17 @@ export class UserProposals {
   }
 
   /** @param proposalId chosen by the caller: 32 hex digits. @param document the whole document as it was read. */
-  async propose(proposalId: string, documentId: string, document: UserDocument, approvers: readonly Approver[]): Promise<void> {
-    await this.transport.put(proposalPath(proposalId), { name: "set_user_document", approvers, args: { documentId, document } });
+  async propose(
+    proposalId: string,
+    documentId: string,
+    document: UserDocument,
+    approvers: readonly Approver[],
+  ): Promise<void> {
+    await this.transport.put(proposalPath(proposalId), {
+      name: "set_user_document",
+      approvers,
+      args: { documentId, document },
+    });
   }
 
   async get(proposalId: string): Promise<UserProposal | undefined> {
@@ -71,12 +90,16 @@ export class UserProposals {
   }
 
   async status(proposalId: string): Promise<UserProposalStatus | undefined> {
-    const response = unlessCode(this.transport.read<UserProposalStatus>(`${proposalPath(proposalId)}/status`), "ProposalNotFound");
+    const response = unlessCode(
+      this.transport.read<UserProposalStatus>(`${proposalPath(proposalId)}/status`),
+      "ProposalNotFound",
+    );
     return (await response)?.body;
   }
 
   async submitBallot(proposalId: string, ballot: Ballot): Promise<UserProposalStatus> {
-    return (await this.transport.post<UserProposalStatus>(`${proposalPath(proposalId)}/ballots/submit`, { ballot })).body;
+    return (await this.transport.post<UserProposalStatus>(`${proposalPath(proposalId)}/ballots/submit`, { ballot }))
+      .body;
   }
 
   /** Proposer only, while open. */

@@ -22,7 +22,9 @@ export class OwnerDiffersError extends Error {
   readonly owner: string;
 
   constructor(what: string, id: string, owner: string, self: string) {
-    super(`${what} ${id} belongs to ${owner}, not to ${self}. Ids are shared by everyone in the consortium: choose another one, or find out why somebody else used it.`);
+    super(
+      `${what} ${id} belongs to ${owner}, not to ${self}. Ids are shared by everyone in the consortium: choose another one, or find out why somebody else used it.`,
+    );
     this.name = "OwnerDiffersError";
     this.id = id;
     this.owner = owner;

@@ -18,13 +18,18 @@ export class OidcIssuer {
 
   /** Public. Empty before a key has been generated. */
   async keys(): Promise<PublicSigningKey[]> {
-    const response = unlessCode(this.transport.get<{ keys: PublicSigningKey[] }>("/app/oidc/keys", "nobody"), "SigningKeyNotAvailable");
+    const response = unlessCode(
+      this.transport.get<{ keys: PublicSigningKey[] }>("/app/oidc/keys", "nobody"),
+      "SigningKeyNotAvailable",
+    );
     return (await response)?.body.keys ?? [];
   }
 
   /** Members only. Repeating it without a rotation in between gives the same key. */
   async generateSigningKey(): Promise<{ reqId: string; kid: string }> {
-    return (await this.transport.post<{ reqId: string; kid: string }>("/app/oidc/generateSigningKey", undefined, "member")).body;
+    return (
+      await this.transport.post<{ reqId: string; kid: string }>("/app/oidc/generateSigningKey", undefined, "member")
+    ).body;
   }
 
   /** For the caller's own tenant; needs no proposal. */
@@ -47,7 +52,9 @@ export class Signing {
 
   /** Members only. */
   async generateSigningKey(): Promise<{ reqId: string; kid: string }> {
-    return (await this.transport.post<{ reqId: string; kid: string }>("/app/signing/generateSigningKey", undefined, "member")).body;
+    return (
+      await this.transport.post<{ reqId: string; kid: string }>("/app/signing/generateSigningKey", undefined, "member")
+    ).body;
   }
 
   /** `publicKeyPem` is empty before a key has been generated. */

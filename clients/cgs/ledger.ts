@@ -30,7 +30,10 @@ export class Events {
   }
 
   /** Every event, oldest first as the ledger holds them; read in pages. */
-  async *history(contractId: string, range: HistoryRange & { id?: string; scope?: string } = {}): AsyncGenerator<AuditEvent> {
+  async *history(
+    contractId: string,
+    range: HistoryRange & { id?: string; scope?: string } = {},
+  ): AsyncGenerator<AuditEvent> {
     const path = `${contractPath(contractId)}/events${query({ ...rangeQuery(range), id: range.id, scope: range.scope })}`;
     for await (const record of this.transport.pages<EventRecord>(path)) yield toEvent(record);
   }
@@ -45,7 +48,9 @@ export class ProposalHistory {
   }
 
   of(proposalId: string, range: HistoryRange = {}): AsyncGenerator<ProposalHistoryEntry> {
-    return this.transport.pages(`/app/proposals/${encodeURIComponent(proposalId)}/historical${query(rangeQuery(range))}`);
+    return this.transport.pages(
+      `/app/proposals/${encodeURIComponent(proposalId)}/historical${query(rangeQuery(range))}`,
+    );
   }
 }
 
@@ -70,7 +75,10 @@ export class Secrets {
   }
 }
 
-const rangeQuery = (range: HistoryRange): Record<string, number | undefined> => ({ from_seqno: range.from ?? 1, to_seqno: range.to });
+const rangeQuery = (range: HistoryRange): Record<string, number | undefined> => ({
+  from_seqno: range.from ?? 1,
+  to_seqno: range.to,
+});
 
 function query(parameters: Record<string, string | number | undefined>): string {
   const pairs = Object.entries(parameters)
@@ -81,5 +89,11 @@ function query(parameters: Record<string, string | number | undefined>): string 
 
 function toEvent(record: EventRecord): AuditEvent {
   const { scope, id, seqno, timestamp, data } = record;
-  return { ...(scope !== undefined && { scope }), id, seqno, timestamp: new Date(Number(timestamp)).toISOString(), data };
+  return {
+    ...(scope !== undefined && { scope }),
+    id,
+    seqno,
+    timestamp: new Date(Number(timestamp)).toISOString(),
+    data,
+  };
 }

@@ -64,7 +64,11 @@ const action = (name: string, args: unknown = {}): GovernanceAction => ({ name, 
 
 // --- the network -----------------------------------------------------------------------------------------------------
 
-export const setMember = (member: { certificate: string; encryptionPublicKey?: string; memberData?: MemberData }): GovernanceAction =>
+export const setMember = (member: {
+  certificate: string;
+  encryptionPublicKey?: string;
+  memberData?: MemberData;
+}): GovernanceAction =>
   action("set_member", {
     cert: member.certificate,
     ...(member.encryptionPublicKey !== undefined && { encryption_pub_key: member.encryptionPublicKey }),
@@ -103,7 +107,9 @@ export const setCaCertificateBundle = (name: string, certificates: string): Gove
 export const setJwtIssuer = (issuer: string, caBundleName?: string): GovernanceAction =>
   action("set_jwt_issuer", {
     issuer,
-    ...(caBundleName === undefined ? { auto_refresh: false } : { ca_cert_bundle_name: caBundleName, auto_refresh: true }),
+    ...(caBundleName === undefined
+      ? { auto_refresh: false }
+      : { ca_cert_bundle_name: caBundleName, auto_refresh: true }),
   });
 
 export const setJwtSigningKeys = (issuer: string, jwks: JsonWebKeySet): GovernanceAction =>
@@ -130,7 +136,11 @@ export const changeCleanRoomPolicy = (
   policyType: PolicyType = "snp-caci",
 ): GovernanceAction => action("set_clean_room_policy", { contractId, type, policyType, claims });
 
-export const setContractOption = (contractId: string, option: "logging" | "telemetry", enabled: boolean): GovernanceAction =>
+export const setContractOption = (
+  contractId: string,
+  option: "logging" | "telemetry",
+  enabled: boolean,
+): GovernanceAction =>
   action(`set_contract_runtime_options_${enabled ? "enable" : "disable"}_${option}`, { contractId });
 
 export const setCgsOption = (option: CgsWideOption, enabled: boolean): GovernanceAction =>
@@ -152,7 +162,11 @@ export const rotateCaSigningKey = (contractId: string): GovernanceAction =>
 
 // --- people ----------------------------------------------------------------------------------------------------------
 
-export const changeInvitation = (invitationId: string, type: "add" | "remove", claims: InvitationClaims): GovernanceAction =>
+export const changeInvitation = (
+  invitationId: string,
+  type: "add" | "remove",
+  claims: InvitationClaims,
+): GovernanceAction =>
   action("set_user_invitation_by_jwt_claims", { invitationId, type, accountType: "microsoft", claims });
 
 export const removeInvitation = (invitationId: string): GovernanceAction =>

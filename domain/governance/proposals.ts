@@ -21,7 +21,17 @@ export function actionTarget({ name, args }: GovernanceAction): string {
   return digestOf([name, key ?? null]);
 }
 
-const TARGET_ARGUMENTS = ["contractId", "documentId", "invitationId", "id", "member_id", "issuer", "name", "option", "cert"];
+const TARGET_ARGUMENTS = [
+  "contractId",
+  "documentId",
+  "invitationId",
+  "id",
+  "member_id",
+  "issuer",
+  "name",
+  "option",
+  "cert",
+];
 
 /** The actions as a person reads them: one heading an action, then its arguments. */
 export function renderActions(actions: readonly GovernanceAction[]): string {
@@ -39,7 +49,12 @@ function renderValue(value: unknown, depth: number): string[] {
     const label = Array.isArray(value) ? "-" : `${visible(key)}:`;
     const isLeaf = typeof member !== "object" || member === null || Object.keys(member).length === 0;
     if (!isLeaf) return [`${indent(depth)}${label}`, ...renderValue(member, depth + 1)];
-    const text = typeof member === "object" && member !== null ? (Array.isArray(member) ? "[]" : "{}") : renderScalar(member, depth);
+    const text =
+      typeof member === "object" && member !== null
+        ? Array.isArray(member)
+          ? "[]"
+          : "{}"
+        : renderScalar(member, depth);
     return [`${indent(depth)}${label} ${text}`];
   });
 }

@@ -17,7 +17,10 @@ export interface Agreement {
  * something else.
  * @param outstanding reads the state and names the actions still needed; none when it is as wanted.
  */
-export function agree(session: MemberSession, outstanding: () => Promise<readonly GovernanceAction[]>): Promise<Agreement> {
+export function agree(
+  session: MemberSession,
+  outstanding: () => Promise<readonly GovernanceAction[]>,
+): Promise<Agreement> {
   return untilSettled(async () => {
     const actions = await outstanding();
     if (actions.length === 0) return { state: "Accepted", proposalId: "" };
@@ -33,7 +36,8 @@ async function withdrawSuperseded({ governance }: MemberSession, wanted: readonl
   const own = (await governance.openProposals()).filter((proposal) => proposal.proposerId === governance.memberId);
   for (const { proposalId } of own) {
     const actions = await unlessCode(governance.proposalActions(proposalId), "ProposalNotFound");
-    const isSuperseded = actions?.every((action) => targets.has(actionTarget(action))) && actionsDigest(actions) !== digest;
+    const isSuperseded =
+      actions?.every((action) => targets.has(actionTarget(action))) && actionsDigest(actions) !== digest;
     if (isSuperseded) await governance.withdraw(proposalId);
   }
 }

@@ -29,8 +29,10 @@ export function acceptContract(session: MemberSession, contract: ContractContent
   return untilSettled(async () => {
     const { contractId, data } = contract;
     const known = await session.cgs.contracts.get(contractId);
-    if (known?.state === "Accepted" && !sameJson(known.data, data)) throw new ContentDiffersError("Contract", contractId, ["data"]);
-    const isUnderWay = known?.state === "Accepted" || (known?.state === "Proposed" && (await joinProposal(session, contract, known)));
+    if (known?.state === "Accepted" && !sameJson(known.data, data))
+      throw new ContentDiffersError("Contract", contractId, ["data"]);
+    const isUnderWay =
+      known?.state === "Accepted" || (known?.state === "Proposed" && (await joinProposal(session, contract, known)));
     if (!isUnderWay) await proposeContract(session, contract);
     return stateOf(session, contractId);
   });
@@ -40,24 +42,34 @@ export function acceptContract(session: MemberSession, contract: ContractContent
  * Votes for an open proposal of the same contract; an own one of another content is taken back.
  * @returns whether there is a proposal to wait for.
  */
-async function joinProposal({ governance }: MemberSession, contract: ContractContent, known: Contract): Promise<boolean> {
+async function joinProposal(
+  { governance }: MemberSession,
+  contract: ContractContent,
+  known: Contract,
+): Promise<boolean> {
   const proposed = await governance.proposalActions(known.proposalId);
   if (sameJson(known.data, contract.data) && proposed.length === 1) {
     await governance.support(known.proposalId, proposed);
     return true;
   }
   const proposal = await governance.proposal(known.proposalId);
-  if (proposal?.proposerId !== governance.memberId) throw new ContentDiffersError("Contract", contract.contractId, ["what another member proposed"]);
+  if (proposal?.proposerId !== governance.memberId)
+    throw new ContentDiffersError("Contract", contract.contractId, ["what another member proposed"]);
   await governance.withdraw(known.proposalId);
   return false;
 }
 
-async function proposeContract({ cgs, governance }: MemberSession, { contractId, data }: ContractContent): Promise<void> {
+async function proposeContract(
+  { cgs, governance }: MemberSession,
+  { contractId, data }: ContractContent,
+): Promise<void> {
   const draft = await cgs.contracts.get(contractId);
-  if (!draft || !sameJson(draft.data, data)) await cgs.contracts.putDraft(contractId, { data, version: draft?.version });
+  if (!draft || !sameJson(draft.data, data))
+    await cgs.contracts.putDraft(contractId, { data, version: draft?.version });
   const written = await cgs.contracts.get(contractId);
   // The service lets any member overwrite a draft: what is proposed must be what was meant.
-  if (!written || !sameJson(written.data, data)) throw new ContentDiffersError("Contract", contractId, ["a draft that another member wrote meanwhile"]);
+  if (!written || !sameJson(written.data, data))
+    throw new ContentDiffersError("Contract", contractId, ["a draft that another member wrote meanwhile"]);
   await governance.proposeAndAccept([actions.setContract(contractId, written)]);
 }
 
@@ -76,7 +88,11 @@ export function setDeploymentTemplate(session: MemberSession, contractId: string
 }
 
 /** Makes the deployment information (for analytics: `{url}` of the clean room) of an accepted contract exactly `data`. */
-export function setDeploymentInformation(session: MemberSession, contractId: string, data: unknown): Promise<Agreement> {
+export function setDeploymentInformation(
+  session: MemberSession,
+  contractId: string,
+  data: unknown,
+): Promise<Agreement> {
   return agree(session, async () => {
     const current = await session.cgs.contracts.deploymentInfo(contractId);
     return sameJson(current.data, data) ? [] : [actions.setDeploymentInfo(contractId, data)];

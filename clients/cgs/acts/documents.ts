@@ -36,10 +36,12 @@ export function publishDocument(session: UserSession, document: DocumentToPublis
   return untilSettled(async () => {
     const self = await session.cgs.callerId();
     const known = await session.cgs.documents.get(document.id);
-    if (known && known.state !== "Draft" && known.proposerId !== self) throw new OwnerDiffersError("Document", document.id, known.proposerId, self);
+    if (known && known.state !== "Draft" && known.proposerId !== self)
+      throw new OwnerDiffersError("Document", document.id, known.proposerId, self);
 
     const differences = known ? differencesTo(known, document) : [];
-    if (known?.state === "Accepted" && differences.length > 0) throw new ContentDiffersError("Document", document.id, differences);
+    if (known?.state === "Accepted" && differences.length > 0)
+      throw new ContentDiffersError("Document", document.id, differences);
     if (known?.state === "Proposed" && differences.length > 0) await session.cgs.proposals.withdraw(known.proposalId);
     const isUnderWay = known !== undefined && known.state !== "Draft" && differences.length === 0;
     const proposalId = isUnderWay ? known.proposalId : await proposeDocument(session, document);
@@ -105,11 +107,16 @@ export function voteOnDocument(
       throw new NotVotableError(`Document ${documentId} is not proposed (any more), so there is nothing to vote on.`);
     }
     if (vote.proposalId !== undefined && vote.proposalId !== known.proposalId) {
-      throw new NotVotableError(`Document ${documentId} was proposed again as ${known.proposalId} after ${vote.proposalId} had been reviewed: review it again.`);
+      throw new NotVotableError(
+        `Document ${documentId} was proposed again as ${known.proposalId} after ${vote.proposalId} had been reviewed: review it again.`,
+      );
     }
     if (known.state === "Accepted") {
       const own = known.finalVotes?.find(({ approverId }) => approverId === voter);
-      if (own?.ballot !== ballot) throw new NotVotableError(`Document ${documentId} has been accepted without this vote (${ballot} of ${voter}).`);
+      if (own?.ballot !== ballot)
+        throw new NotVotableError(
+          `Document ${documentId} has been accepted without this vote (${ballot} of ${voter}).`,
+        );
       return { state: "Accepted", proposalId: known.proposalId, ballots: known.finalVotes ?? [] };
     }
     const ballots = await castBallot(session, known.proposalId, voter, ballot);
@@ -123,10 +130,16 @@ async function hasRejected({ cgs }: UserSession, proposalId: string, voter: stri
   return status?.ballots.some((own) => own.approverId === voter && own.ballot === "rejected") ?? false;
 }
 
-async function castBallot({ cgs }: UserSession, proposalId: string, voter: string, ballot: Ballot): Promise<readonly UserBallot[]> {
+async function castBallot(
+  { cgs }: UserSession,
+  proposalId: string,
+  voter: string,
+  ballot: Ballot,
+): Promise<readonly UserBallot[]> {
   const before = (await cgs.proposals.status(proposalId))?.ballots ?? [];
   const own = before.find(({ approverId }) => approverId === voter);
-  if (own && own.ballot !== ballot) throw new ContentDiffersError("Ballot on", proposalId, [`${own.ballot} instead of ${ballot}`]);
+  if (own && own.ballot !== ballot)
+    throw new ContentDiffersError("Ballot on", proposalId, [`${own.ballot} instead of ${ballot}`]);
   return own ? before : (await cgs.proposals.submitBallot(proposalId, ballot)).ballots;
 }
 

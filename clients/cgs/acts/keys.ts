@@ -13,7 +13,10 @@ export interface CertificateAuthorityState {
 }
 
 /** Gives an accepted contract its certificate authority, with a key. One that is there is adopted. */
-export async function enableCertificateAuthority(session: MemberSession, contractId: string): Promise<CertificateAuthorityState> {
+export async function enableCertificateAuthority(
+  session: MemberSession,
+  contractId: string,
+): Promise<CertificateAuthorityState> {
   const { ca } = session.cgs;
   const { state, proposalId } = await agree(session, async () => {
     const { enabled } = await ca.status(contractId);
@@ -41,9 +44,14 @@ export interface OidcIssuerState {
  * @param issuer.kid key id to propose; the same one at every attempt, so that an open proposal is found again.
  * @param issuer.issuerUrl network-wide URL to agree on; left out, it stays as it is.
  */
-export async function enableOidcIssuer(session: MemberSession, issuer: { kid: string; issuerUrl?: string }): Promise<OidcIssuerState> {
+export async function enableOidcIssuer(
+  session: MemberSession,
+  issuer: { kid: string; issuerUrl?: string },
+): Promise<OidcIssuerState> {
   const { oidc } = session.cgs;
-  const enabled = await agree(session, async () => ((await oidc.info()).enabled ? [] : [actions.enableOidcIssuerAction(issuer.kid)]));
+  const enabled = await agree(session, async () =>
+    (await oidc.info()).enabled ? [] : [actions.enableOidcIssuerAction(issuer.kid)],
+  );
   if (enabled.state === "Proposed") return { state: "Proposed", proposalId: enabled.proposalId, keys: [] };
 
   const keys = await untilSettled(async () => {
@@ -62,7 +70,9 @@ export async function enableOidcIssuer(session: MemberSession, issuer: { kid: st
 export async function rotateOidcKey(session: MemberSession, current: readonly string[]): Promise<OidcIssuerState> {
   const { oidc } = session.cgs;
   const isRotated = async (): Promise<boolean> => (await oidc.keys()).some(({ kid }) => !current.includes(kid));
-  const { state, proposalId } = await agree(session, async () => ((await isRotated()) ? [] : [actions.rotateOidcSigningKey()]));
+  const { state, proposalId } = await agree(session, async () =>
+    (await isRotated()) ? [] : [actions.rotateOidcSigningKey()],
+  );
   if (state === "Proposed") return { state, proposalId, keys: await oidc.keys() };
   await untilSettled(async () => {
     if (!(await isRotated())) await oidc.generateSigningKey();
@@ -71,5 +81,7 @@ export async function rotateOidcKey(session: MemberSession, current: readonly st
 }
 
 function agreeOnIssuerUrl(session: MemberSession, url: string): ReturnType<typeof agree> {
-  return agree(session, async () => ((await session.cgs.oidc.info()).issuerUrl === url ? [] : [actions.setOidcIssuerUrl(url)]));
+  return agree(session, async () =>
+    (await session.cgs.oidc.info()).issuerUrl === url ? [] : [actions.setOidcIssuerUrl(url)],
+  );
 }

@@ -1,5 +1,10 @@
 import * as actions from "../../../domain/governance/actions.ts";
-import type { ApplicationBundle, JsonWebKeySet, MemberData, ScriptRuntimeOptions } from "../../../domain/governance/actions.ts";
+import type {
+  ApplicationBundle,
+  JsonWebKeySet,
+  MemberData,
+  ScriptRuntimeOptions,
+} from "../../../domain/governance/actions.ts";
 import { applicationDigest, constitutionDigest, isInstalled } from "../../../domain/governance/digests.ts";
 import { sameJson } from "../../../domain/json.ts";
 import { memberIdOf } from "../../ccf/member-id.ts";
@@ -51,7 +56,11 @@ export async function installService(session: MemberSession, service: ServiceToI
   return serviceState(session, application, application.state === "Proposed" ? "application" : undefined);
 }
 
-async function serviceState({ governance }: MemberSession, agreement: Agreement, waitingFor?: ServiceState["waitingFor"]): Promise<ServiceState> {
+async function serviceState(
+  { governance }: MemberSession,
+  agreement: Agreement,
+  waitingFor?: ServiceState["waitingFor"],
+): Promise<ServiceState> {
   const [constitution, application] = [await governance.constitution(), await governance.javascriptApp()];
   return {
     ...agreement,
@@ -78,7 +87,9 @@ export interface IssuerToRegister {
 export function registerJwtIssuer(session: MemberSession, registration: IssuerToRegister): Promise<Agreement> {
   const { issuer, caCertificates, caBundleName = "trusted_root_cas", keys } = registration;
   if ((caCertificates === undefined) === (keys === undefined)) {
-    throw new Error(`Issuer ${issuer}: give either caCertificates (the network fetches its keys) or keys (fixed ones).`);
+    throw new Error(
+      `Issuer ${issuer}: give either caCertificates (the network fetches its keys) or keys (fixed ones).`,
+    );
   }
   return agree(session, async () =>
     keys

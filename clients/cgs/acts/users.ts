@@ -18,7 +18,10 @@ export interface InvitationState {
  * `appid` and `tid` of an application. An invitation that is there with the same claims is adopted.
  * @throws ContentDiffersError when it is there with other claims.
  */
-export async function inviteUser(session: MemberSession, invitation: { invitationId: string; claims: InvitationClaims }): Promise<InvitationState> {
+export async function inviteUser(
+  session: MemberSession,
+  invitation: { invitationId: string; claims: InvitationClaims },
+): Promise<InvitationState> {
   const { invitationId, claims } = invitation;
   const { proposalId } = await agree(session, async () => {
     const known = await session.cgs.users.invitation(invitationId);
@@ -56,8 +59,10 @@ export function acceptInvitation({ cgs }: UserSession, invitationId: string): Pr
     const known = await cgs.users.invitation(invitationId);
     if (!known || known.status === "Open") await cgs.users.acceptInvitation(invitationId);
     const accepted = await cgs.users.invitation(invitationId);
-    if (!accepted?.userInfo) throw new Error(`Invitation ${invitationId} was accepted, but the consortium does not show by whom.`);
-    if (accepted.userInfo.userId !== self) throw new OwnerDiffersError("Invitation", invitationId, accepted.userInfo.userId, self);
+    if (!accepted?.userInfo)
+      throw new Error(`Invitation ${invitationId} was accepted, but the consortium does not show by whom.`);
+    if (accepted.userInfo.userId !== self)
+      throw new OwnerDiffersError("Invitation", invitationId, accepted.userInfo.userId, self);
     return { status: accepted.status, userId: self, tenantId: accepted.userInfo.data.tenantId };
   });
 }
@@ -96,7 +101,8 @@ export async function finaliseUser(session: MemberSession, user: UserToFinalise)
   const identity = { id: userId, invitationId, tenantId: data.tenantId, identifier: identifierOf(user.claims) };
   const { state, proposalId } = await agree(session, async () => {
     const known = await session.cgs.users.identity(userId);
-    if (known && !isIdentity(known, identity)) throw new ContentDiffersError("User", userId, ["tenant, invitation or identifier"]);
+    if (known && !isIdentity(known, identity))
+      throw new ContentDiffersError("User", userId, ["tenant, invitation or identifier"]);
     return known ? [] : [actions.setUserIdentity(identity)];
   });
   return { status: state === "Accepted" ? "Finalized" : "Proposed", userId, tenantId: data.tenantId, proposalId };
@@ -117,9 +123,11 @@ function mismatches(invitation: Invitation, expected: UserToFinalise): string[] 
   }
   if (!invitation.userInfo) return reasons;
   const { userId, data } = invitation.userInfo;
-  if (expected.userId !== undefined && expected.userId !== userId) reasons.push(`it was accepted by user ${userId}, not by ${expected.userId}`);
+  if (expected.userId !== undefined && expected.userId !== userId)
+    reasons.push(`it was accepted by user ${userId}, not by ${expected.userId}`);
   const tenants = expected.tenantId !== undefined ? [expected.tenantId] : expected.claims.tid;
-  if (tenants && !tenants.includes(data.tenantId)) reasons.push(`it was accepted from tenant ${data.tenantId}, not from ${tenants.join(" or ")}`);
+  if (tenants && !tenants.includes(data.tenantId))
+    reasons.push(`it was accepted from tenant ${data.tenantId}, not from ${tenants.join(" or ")}`);
   return reasons;
 }
 
