@@ -1,5 +1,5 @@
 /** Jest compiles the ES modules to CommonJS (swc); packages that ship only ES modules are compiled too. */
-const esmOnly = ["jose", "cborg", "canonicalize", "commander", "@polyglot-sql"];
+const esmOnly = ["jose", "cborg", "canonicalize", "commander", "@polyglot-sql", "hyparquet"];
 
 /** @type {import("jest").Config} */
 module.exports = {

@@ -1,0 +1,66 @@
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { SealJob } from "./sealBlocks.ts";
+import type { SealReply, SealRequest } from "./sealWorker.ts";
+
+const MOST_WORKERS = 4;
+
+interface Waiting {
+  readonly request: SealRequest;
+  readonly resolve: (buffer: Buffer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Worker threads that encrypt; started when first needed. The key lives in their memory until `close`. */
+export class SealPool {
+  private readonly key: Uint8Array;
+  private readonly most: number;
+  private readonly all: Worker[] = [];
+  private readonly idle: Worker[] = [];
+  private readonly queue: Waiting[] = [];
+
+  constructor(key: Uint8Array, workers = Math.min(MOST_WORKERS, availableParallelism())) {
+    this.key = key;
+    this.most = workers;
+  }
+
+  /** Encrypts into the memory of `buffer`, which is detached; the same memory comes back as another buffer. */
+  seal(job: SealJob, buffer: Buffer, output?: SealRequest["output"]): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ request: { job, buffer: buffer.buffer as ArrayBuffer, output }, resolve, reject });
+      this.dispatch();
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.all.map((worker) => worker.terminate()));
+  }
+
+  private dispatch(): void {
+    while (this.queue.length > 0) {
+      const worker = this.idle.pop() ?? this.start();
+      if (!worker) return;
+      this.run(worker, this.queue.shift()!);
+    }
+  }
+
+  private start(): Worker | undefined {
+    if (this.all.length >= this.most) return undefined;
+    const worker = new Worker(new URL("./sealWorker.ts", import.meta.url), { workerData: { key: this.key } });
+    this.all.push(worker);
+    return worker;
+  }
+
+  private run(worker: Worker, { request, resolve, reject }: Waiting): void {
+    const settle = (reply: SealReply | Error) => {
+      worker.off("message", settle).off("error", settle);
+      if (reply instanceof Error) return reject(reply);
+      if ("error" in reply) reject(new Error(reply.error));
+      else resolve(Buffer.from(reply.buffer));
+      this.idle.push(worker);
+      this.dispatch();
+    };
+    worker.once("message", settle).once("error", settle);
+    worker.postMessage(request, [request.buffer]);
+  }
+}
