@@ -1,5 +1,5 @@
 /** Jest compiles the ES modules to CommonJS (swc); packages that ship only ES modules are compiled too. */
-const esmOnly = ["jose", "cborg", "canonicalize", "commander", "@polyglot-sql", "hyparquet"];
+const esmOnly = ["jose", "cborg", "canonicalize", "commander", "@polyglot-sql", "hyparquet", "hyparquet-writer"];
 
 /** @type {import("jest").Config} */
 module.exports = {
@@ -21,6 +21,8 @@ module.exports = {
       },
     ],
   },
+  // Its package.json names no entry for `require`.
+  moduleNameMapper: { "^cborg$": "<rootDir>/node_modules/cborg/cborg.js" },
   transformIgnorePatterns: [`/node_modules/(?!(${esmOnly.join("|")})/)`],
   testTimeout: 30000,
 };
