@@ -77,9 +77,9 @@ function jsonRow(line: string, number: number, checker: RowChecker, schema: Sche
     row = JSON.parse(line);
   } catch (error) {
     const position = /at position (\d+)/.exec((error as Error).message)?.[1];
-    return `column ${position === undefined ? 1 : Number(position) + 1}: not JSON`;
+    return position === undefined ? "not JSON" : `column ${Number(position) + 1}: not JSON`;
   }
-  if (typeof row !== "object" || row === null || Array.isArray(row)) return "column 1: not a JSON object";
+  if (typeof row !== "object" || row === null || Array.isArray(row)) return "not a JSON object";
   const members = row as Record<string, unknown>;
   checker.jsonRow(members, number, needsSources(members, line, schema) ? numberSources(line) : undefined);
   return undefined;
