@@ -1,0 +1,211 @@
+import findMyWay from "find-my-way";
+import { appRoutes } from "./app/routes.ts";
+import { policiesOf, type AppRoute } from "./app/route.ts";
+import { bundleDigest, cgsApp } from "./artifacts.ts";
+import type { Body } from "./attestation.ts";
+import { authenticate, requireAuthorizedCaller } from "./caller.ts";
+import { CcfError, exceptionReply, ok, type CcfReply } from "./errors.ts";
+import type { FaultInjector } from "./faults.ts";
+import { govRoutes, type GovRoute } from "./governance.ts";
+import type { IssuerKeys } from "./jwt.ts";
+import type { Transaction } from "./kv.ts";
+import type { CcfNetwork } from "./network.ts";
+import { nodeRoutes, type NodeRoute } from "./node-routes.ts";
+import { ShareCollector } from "./recovery.ts";
+import { jsBundle, jwtIssuers, service, SETTING, type ServiceInfo } from "./tables.ts";
+import { transactionStatus } from "./transactions.ts";
+
+export interface CcfRequest {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+  /** DER of the TLS client certificate. */
+  readonly clientCertificate: Buffer | undefined;
+}
+
+type Endpoint =
+  | { readonly kind: "app"; readonly route: AppRoute }
+  | { readonly kind: "gov"; readonly route: GovRoute }
+  | { readonly kind: "node"; readonly route: NodeRoute }
+  | { readonly kind: "status" | "commit" };
+
+const METHODS = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"] as const;
+const API_VERSIONS = ["2023-06-01-preview", "2024-07-01"];
+/** Routes of `/app` that CCF itself serves, whatever application is installed. */
+const BUILT_IN_ROOTS = ["/app", "/gov", "/node"];
+
+/** Routes requests of one node to governance, node and application endpoints, each run as one transaction. */
+export class Frontend {
+  readonly #network: CcfNetwork;
+  readonly #issuers: IssuerKeys;
+  readonly #faults: () => FaultInjector;
+  readonly #shares = new ShareCollector();
+  readonly #router = findMyWay({ caseSensitive: true, maxParamLength: 1000 });
+
+  constructor(network: CcfNetwork, issuers: IssuerKeys, faults: () => FaultInjector) {
+    this.#network = network;
+    this.#issuers = issuers;
+    this.#faults = faults;
+    for (const route of appRoutes)
+      this.#add(route.method, `/app${route.path.replace(/\{(\w+)\}/g, ":$1")}`, { kind: "app", route });
+    for (const route of govRoutes) this.#add(route.method, route.path, { kind: "gov", route });
+    for (const route of nodeRoutes) this.#add("GET", route.path, { kind: "node", route });
+    for (const root of BUILT_IN_ROOTS) {
+      this.#add("GET", `${root}/tx`, { kind: "status" });
+      this.#add("GET", `${root}/commit`, { kind: "commit" });
+    }
+  }
+
+  /** Never throws: what goes wrong becomes an error answer. */
+  async handle(request: CcfRequest): Promise<CcfReply> {
+    try {
+      return await this.#dispatch(request);
+    } catch (error) {
+      return exceptionReply(error);
+    }
+  }
+
+  #add(method: AppRoute["method"], path: string, endpoint: Endpoint): void {
+    this.#router.on(method, path, () => undefined, endpoint);
+  }
+
+  async #dispatch(request: CcfRequest): Promise<CcfReply> {
+    const { pathname, searchParams } = new URL(request.url, "https://node");
+    const found = this.#find(request.method, pathname);
+    switch (found.endpoint.kind) {
+      case "status":
+        return ok(this.#status(searchParams.get("transaction_id")), {
+          "x-ms-ccf-transaction-id": this.#network.store.lastTransaction,
+        });
+      case "commit":
+        return ok({ transaction_id: this.#network.store.lastTransaction });
+      case "node": {
+        const { route } = found.endpoint;
+        return this.#network.execute((tx) => route.handler({ tx, params: found.params }));
+      }
+      case "gov":
+        return this.#govern(found.endpoint.route, found.params, searchParams, request);
+      case "app":
+        return this.#serve(found.endpoint.route, found.params, searchParams, request);
+    }
+  }
+
+  #find(method: string, pathname: string): { endpoint: Endpoint; params: Record<string, string> } {
+    const path = pathname.startsWith("/gov/") ? pathname.replace(/(.):(\w+)$/, "$1/~$2") : pathname;
+    const found = METHODS.includes(method as "GET") ? this.#router.find(method as "GET", path) : null;
+    if (found) return { endpoint: found.store as Endpoint, params: found.params as Record<string, string> };
+    const allowed = METHODS.filter((other) => this.#router.find(other, path) !== null);
+    if (allowed.length === 0) throw notFound(pathname);
+    throw new CcfError(
+      405,
+      "UnsupportedHttpVerb",
+      `Cannot execute '${method}' on '${pathname}': only '${allowed.join(", ")}' is allowed.`,
+      {
+        headers: { allow: allowed.join(", ") },
+      },
+    );
+  }
+
+  #status(transactionId: string | null) {
+    const faults = this.#faults();
+    const status = transactionStatus(this.#network.store, transactionId);
+    const pending =
+      faults.faults.firstPollPending && status.status === "Committed" && faults.isFirst(`tx ${status.transaction_id}`);
+    return pending ? { ...status, status: "Pending" } : status;
+  }
+
+  async #govern(
+    route: GovRoute,
+    params: Record<string, string>,
+    query: URLSearchParams,
+    request: CcfRequest,
+  ): Promise<CcfReply> {
+    if (!route.unversioned) requireApiVersion(query);
+    const issuersBefore = this.#registeredIssuers();
+    const reply = await this.#network.execute((tx) =>
+      route.handler({
+        tx,
+        network: this.#network,
+        params,
+        query,
+        contentType: header(request, "content-type"),
+        body: request.body,
+        shares: this.#shares,
+      }),
+    );
+    if (this.#registeredIssuers() !== issuersBefore) void this.#issuers.refresh();
+    return reply;
+  }
+
+  #registeredIssuers(): string {
+    return JSON.stringify(this.#network.store.begin().entries(jwtIssuers));
+  }
+
+  async #serve(
+    route: AppRoute,
+    params: Record<string, string>,
+    query: URLSearchParams,
+    request: CcfRequest,
+  ): Promise<CcfReply> {
+    const { pathname } = new URL(request.url, "https://node");
+    const snapshot = this.#network.store.begin();
+    requireInstalled(snapshot, pathname);
+    const credentials = {
+      clientCertificate: request.clientCertificate,
+      authorization: header(request, "authorization"),
+    };
+    const caller = await authenticate(policiesOf(route), credentials, snapshot, this.#issuers);
+    const faults = this.#faults();
+    return this.#network.execute(async (tx) => {
+      const authenticated = caller.policy !== "no_auth";
+      if (route.registered === "always" || (route.registered === "unless no_auth" && authenticated))
+        requireAuthorizedCaller(caller, tx);
+      const reply = await route.handler({
+        tx,
+        caller,
+        params,
+        query,
+        attestation: this.#network.attestation,
+        historicalPending: () => faults.faults.historicalPending && faults.isFirst(`history ${request.url}`),
+        body: () => JSON.parse(request.body.toString("utf8")) as Body,
+      });
+      if (route.mode === "readonly" && tx.writes.length > 0)
+        throw new Error(`${route.method} ${route.path} is read-only but wrote`);
+      return reply;
+    });
+  }
+}
+
+function requireInstalled(tx: Transaction, pathname: string): void {
+  const { status } = tx.get(service, SETTING) as ServiceInfo;
+  if (status !== "Open") throw new CcfError(404, "FrontendNotOpen", "Frontend is not open.");
+  const bundle = tx.get(jsBundle, SETTING);
+  if (!bundle || bundleDigest(bundle) !== bundleDigest(cgsApp())) throw notFound(pathname);
+}
+
+const notFound = (pathname: string): CcfError => new CcfError(404, "ResourceNotFound", `Unknown path: ${pathname}.`);
+
+function requireApiVersion(query: URLSearchParams): void {
+  const version = query.get("api-version");
+  if (version === null) {
+    throw new CcfError(
+      400,
+      "MissingApiVersionParameter",
+      "The api-version query parameter (?api-version=) is required for all requests.",
+    );
+  }
+  if (!API_VERSIONS.includes(version)) {
+    throw new CcfError(
+      400,
+      "UnsupportedApiVersionValue",
+      `Unsupported api-version '${version}'. The supported api-versions are: ${API_VERSIONS.join(", ")}`,
+    );
+  }
+}
+
+function header(request: CcfRequest, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
