@@ -179,14 +179,14 @@ export class AnalyticsClient {
     for (let round = 0; ; round++) {
       const wait = RETRY_WAITS_MS[round];
       const token = options.anonymous ? undefined : await this.connection.token();
-      const outcome = await this.send(method, path, token, options.body, signal).catch((error: Error) => error);
-      const mayRepeat = wait !== undefined && !signal.aborted;
-      if (outcome instanceof Error) {
-        const cause = timeout.aborted ? new Error(`no answer within ${seconds} s`, { cause: outcome }) : outcome;
-        if (!mayRepeat || !isTransient(outcome))
-          throw new AnalyticsUnreachableError(this.connection.endpoint, `${method} ${path}`, cause);
-      } else if (!mayRepeat || !REPEATABLE_STATUS.has(outcome.status)) {
-        return parseAnswer<T>(`${method} ${path}`, outcome);
+      const outcome = await this.send(method, path, token, options.body, signal);
+      if ("answer" in outcome && (wait === undefined || !REPEATABLE_STATUS.has(outcome.answer.status))) {
+        return parseAnswer<T>(`${method} ${path}`, outcome.answer);
+      }
+      if ("failure" in outcome && (wait === undefined || !isTransient(outcome.failure))) {
+        const { failure } = outcome;
+        const cause = timeout.aborted ? new Error(`no answer within ${seconds} s`, { cause: failure }) : failure;
+        throw new AnalyticsUnreachableError(this.connection.endpoint, `${method} ${path}`, cause);
       }
       await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
@@ -198,25 +198,32 @@ export class AnalyticsClient {
     token: string | undefined,
     body: unknown,
     signal: AbortSignal,
-  ): Promise<{ status: number; text: string }> {
+  ): Promise<{ answer: Answer } | { failure: Error }> {
     const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body), "utf8");
     const headers: Record<string, string | number> = { accept: "application/json" };
     if (payload) Object.assign(headers, { "content-type": "application/json", "content-length": payload.byteLength });
     if (token !== undefined) headers[TOKEN_HEADER] = `Bearer ${token}`;
-    return new Promise((resolve, reject) => {
+    return new Promise((resolve) => {
+      const fail = (failure: Error): void => resolve({ failure });
       const url = new URL(path, this.connection.endpoint);
       const request = https.request(url, { method, headers, agent: this.agent, signal }, (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
-        response.on("error", reject);
-        response.on("end", () =>
-          resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }),
-        );
+        response.on("error", fail);
+        response.on("end", () => {
+          const text = Buffer.concat(chunks).toString("utf8");
+          resolve({ answer: { status: response.statusCode ?? 0, text } });
+        });
       });
-      request.on("error", reject);
+      request.on("error", fail);
       request.end(payload);
     });
   }
+}
+
+interface Answer {
+  readonly status: number;
+  readonly text: string;
 }
 
 const TRANSIENT = new Set([
@@ -233,7 +240,7 @@ function isTransient(error: Error): boolean {
   return TRANSIENT.has((error as NodeJS.ErrnoException).code ?? "");
 }
 
-function parseAnswer<T>(operation: string, { status, text }: { status: number; text: string }): T {
+function parseAnswer<T>(operation: string, { status, text }: Answer): T {
   if (status >= 200 && status <= 299) return (text === "" ? undefined : parseJson(text)) as T;
   const { error } = (parseJson(text) ?? {}) as { error?: { code?: string; message?: string } };
   throw new AnalyticsError(operation, {

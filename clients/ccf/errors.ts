@@ -93,7 +93,7 @@ function describe(detail: CcfErrorDetail): string {
 
 function reasonOf(cause: unknown): string {
   const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = (cause as Error | undefined)?.message ?? String(cause);
   return code && !message.includes(code) ? `${code} ${message}` : message;
 }
 

@@ -1,7 +1,14 @@
 import { CcfError, CcfUnreachableError, OutcomeUnknownError } from "../../../clients/ccf/errors.ts";
 import { createMemberIdentity, type MemberIdentity } from "../../../clients/ccf/identity.ts";
 import { CcfTransport, type CcfCredentials, type CcfOptions } from "../../../clients/ccf/transport.ts";
-import { createAuthority, startServer, type Answer, type Issuer, type Received, type TestServer } from "../support/server.ts";
+import {
+  createAuthority,
+  startServer,
+  type Answer,
+  type Issuer,
+  type Received,
+  type TestServer,
+} from "../support/server.ts";
 
 const TOKEN = "secret-token";
 let service: Issuer;
@@ -20,7 +27,11 @@ afterEach(async () => {
 });
 
 /** Answers each request with the next entry, the last one for good. */
-async function connect(answers: (Answer | ((request: Received) => Answer))[], credentials: CcfCredentials = {}, options: CcfOptions = {}) {
+async function connect(
+  answers: (Answer | ((request: Received) => Answer))[],
+  credentials: CcfCredentials = {},
+  options: CcfOptions = {},
+) {
   const pending = [...answers];
   server = await startServer(
     service,
@@ -30,7 +41,10 @@ async function connect(answers: (Answer | ((request: Received) => Answer))[], cr
     },
     "node-0.invalid",
   );
-  transport = new CcfTransport({ endpoint: server.endpoint, serviceCertificate: server.authority }, credentials, { timeoutSeconds: 8, ...options });
+  transport = new CcfTransport({ endpoint: server.endpoint, serviceCertificate: server.authority }, credentials, {
+    timeoutSeconds: 8,
+    ...options,
+  });
   return { transport, received: server.received };
 }
 
@@ -47,14 +61,28 @@ describe("trust", () => {
   it("refuses a node of another service, and says what to do", async () => {
     await connect([{ body: {} }]);
     const other = (await createAuthority("CCF Service")).certificate.toString("pem");
-    const impostor = new CcfTransport({ endpoint: server!.endpoint, serviceCertificate: other }, { token: async () => TOKEN });
-    await expect(impostor.post("/app/x", {})).rejects.toMatchObject({ name: "CcfUnreachableError", message: expect.stringContaining("does not chain to the service certificate") });
+    const impostor = new CcfTransport(
+      { endpoint: server!.endpoint, serviceCertificate: other },
+      { token: async () => TOKEN },
+    );
+    await expect(impostor.post("/app/x", {})).rejects.toMatchObject({
+      name: "CcfUnreachableError",
+      message: expect.stringContaining("does not chain to the service certificate"),
+    });
     expect(server!.received).toHaveLength(0);
   });
 
   it("does not extend trust to the machine's own authorities", () => {
-    expect(() => new CcfTransport({ endpoint: "https://localhost:1", serviceCertificate: "" }, {})).toThrow("not a PEM certificate");
-    expect(() => new CcfTransport({ endpoint: "http://localhost:1", serviceCertificate: service.certificate.toString("pem") }, {})).toThrow("https://host:port");
+    expect(() => new CcfTransport({ endpoint: "https://localhost:1", serviceCertificate: "" }, {})).toThrow(
+      "not a PEM certificate",
+    );
+    expect(
+      () =>
+        new CcfTransport(
+          { endpoint: "http://localhost:1", serviceCertificate: service.certificate.toString("pem") },
+          {},
+        ),
+    ).toThrow("https://host:port");
   });
 });
 
@@ -78,7 +106,9 @@ describe("callers", () => {
 
   it("says which credentials a call needs", async () => {
     const { transport } = await connect([{ body: {} }]);
-    await expect(transport.put("/app/contracts/c", {}, "member")).rejects.toThrow("PUT /app/contracts/c is for consortium members");
+    await expect(transport.put("/app/contracts/c", {}, "member")).rejects.toThrow(
+      "PUT /app/contracts/c is for consortium members",
+    );
     await expect(transport.read("/app/x", "token")).rejects.toThrow("is for users");
   });
 
@@ -93,12 +123,30 @@ describe("callers", () => {
 describe("answers", () => {
   it("become typed errors without query string or token", async () => {
     const { transport } = await connect(
-      [{ status: 401, body: { error: { code: "InvalidAuthenticationInfo", message: "Invalid authentication credentials.", details: [{ auth_policy: "jwt", code: "InvalidAuthenticationInfo", message: "Token is expired" }] } } }],
+      [
+        {
+          status: 401,
+          body: {
+            error: {
+              code: "InvalidAuthenticationInfo",
+              message: "Invalid authentication credentials.",
+              details: [{ auth_policy: "jwt", code: "InvalidAuthenticationInfo", message: "Token is expired" }],
+            },
+          },
+        },
+      ],
       { token: async () => TOKEN },
     );
     const error = await transport.get("/app/userdocuments?labelSelector=x").catch((thrown: CcfError) => thrown);
-    expect(error).toMatchObject({ name: "CcfError", status: 401, code: "InvalidAuthenticationInfo", operation: "GET /app/userdocuments" });
-    expect((error as CcfError).message).toBe("GET /app/userdocuments: 401 InvalidAuthenticationInfo: Invalid authentication credentials. (jwt: Token is expired)");
+    expect(error).toMatchObject({
+      name: "CcfError",
+      status: 401,
+      code: "InvalidAuthenticationInfo",
+      operation: "GET /app/userdocuments",
+    });
+    expect((error as CcfError).message).toBe(
+      "GET /app/userdocuments: 401 InvalidAuthenticationInfo: Invalid authentication credentials. (jwt: Token is expired)",
+    );
     expect(JSON.stringify(error) + String(error)).not.toContain(TOKEN);
   });
 
@@ -114,7 +162,16 @@ describe("answers", () => {
   });
 
   it("follow a redirect with method, body and token", async () => {
-    const { transport, received } = await connect([(request) => ({ status: 307, headers: { location: `https://localhost:${request.headers.host!.split(":")[1]}/app/there` } }), { body: { ok: 1 } }], { token: async () => TOKEN });
+    const { transport, received } = await connect(
+      [
+        (request) => ({
+          status: 307,
+          headers: { location: `https://localhost:${request.headers.host!.split(":")[1]}/app/there` },
+        }),
+        { body: { ok: 1 } },
+      ],
+      { token: async () => TOKEN },
+    );
     await transport.put("/app/here", { a: 1 });
     expect(paths(received)).toEqual(["PUT /app/here", "PUT /app/there"]);
     expect(received[1]).toMatchObject({ body: '{"a":1}', headers: { authorization: `Bearer ${TOKEN}` } });
@@ -132,7 +189,11 @@ describe("commit", () => {
   it("is waited for after a write", async () => {
     const { transport, received } = await connect([{ headers: transaction }, status("Pending"), status("Committed")]);
     await transport.put("/app/x", {});
-    expect(paths(received)).toEqual(["PUT /app/x", "GET /app/tx?transaction_id=2.118", "GET /app/tx?transaction_id=2.118"]);
+    expect(paths(received)).toEqual([
+      "PUT /app/x",
+      "GET /app/tx?transaction_id=2.118",
+      "GET /app/tx?transaction_id=2.118",
+    ]);
   });
 
   it("is not waited for after a read", async () => {
@@ -142,7 +203,12 @@ describe("commit", () => {
   });
 
   it("repeats the write when the network rolled it back", async () => {
-    const { transport, received } = await connect([{ headers: transaction }, status("Invalid"), { headers: { "x-ms-ccf-transaction-id": "3.5" } }, status("Committed")]);
+    const { transport, received } = await connect([
+      { headers: transaction },
+      status("Invalid"),
+      { headers: { "x-ms-ccf-transaction-id": "3.5" } },
+      status("Committed"),
+    ]);
     await expect(transport.put("/app/x", {})).resolves.toMatchObject({ transactionId: "3.5" });
     expect(paths(received).filter((path) => path.startsWith("PUT"))).toHaveLength(2);
   });
@@ -160,16 +226,22 @@ describe("failures", () => {
     expect(received).toHaveLength(3);
   });
 
-  it.each(["TooManyPendingTransactions", "RequestAlreadyForwarded", "ViewNotKnown"])("repeat a write the network did not carry out: %s", async (code) => {
-    const { transport, received } = await connect([failure(503, code), {}]);
-    await transport.put("/app/x", {});
-    expect(received).toHaveLength(2);
-  });
+  it.each(["TooManyPendingTransactions", "RequestAlreadyForwarded", "ViewNotKnown"])(
+    "repeat a write the network did not carry out: %s",
+    async (code) => {
+      const { transport, received } = await connect([failure(503, code), {}]);
+      await transport.put("/app/x", {});
+      expect(received).toHaveLength(2);
+    },
+  );
 
   it("never repeat a write that may have been applied", async () => {
     for (const answer of ["drop", failure(504, "ForwardingTimeout")] as Answer[]) {
       const { transport, received } = await connect([answer, {}]);
-      await expect(transport.put("/app/x", {})).rejects.toMatchObject({ name: "OutcomeUnknownError", message: expect.stringContaining("PUT /app/x") });
+      await expect(transport.put("/app/x", {})).rejects.toMatchObject({
+        name: "OutcomeUnknownError",
+        message: expect.stringContaining("PUT /app/x"),
+      });
       expect(received).toHaveLength(1);
       await server!.stop();
     }
@@ -184,13 +256,22 @@ describe("failures", () => {
   it("tell an absent network from a silent one", async () => {
     const { transport } = await connect([{}], {}, { timeoutSeconds: 1 });
     await server!.stop();
-    await expect(transport.put("/app/x", {})).rejects.toMatchObject({ name: "CcfUnreachableError", endpoint: transport.connection.endpoint });
+    await expect(transport.put("/app/x", {})).rejects.toMatchObject({
+      name: "CcfUnreachableError",
+      endpoint: transport.connection.endpoint,
+    });
   });
 
   it("end at the deadline: a read unreachable, a write unknown", async () => {
     const { transport } = await connect(["silence"], {}, { timeoutSeconds: 0.3 });
-    await expect(transport.get("/app/x")).rejects.toMatchObject({ name: "CcfUnreachableError", message: expect.stringContaining("no answer within 0.3 s") });
-    await expect(transport.put("/app/x", {})).rejects.toMatchObject({ name: "OutcomeUnknownError", message: expect.stringContaining("no answer within 0.3 s") });
+    await expect(transport.get("/app/x")).rejects.toMatchObject({
+      name: "CcfUnreachableError",
+      message: expect.stringContaining("no answer within 0.3 s"),
+    });
+    await expect(transport.put("/app/x", {})).rejects.toMatchObject({
+      name: "OutcomeUnknownError",
+      message: expect.stringContaining("no answer within 0.3 s"),
+    });
   });
 
   it("end when the caller cancels", async () => {

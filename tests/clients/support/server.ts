@@ -59,22 +59,25 @@ export async function startServer(
 ): Promise<TestServer> {
   const identity = await issueServerCertificate(issuer, hostName);
   const received: Received[] = [];
-  const server = https.createServer({ ...identity, requestCert: true, rejectUnauthorized: false }, (request, response) => {
-    const chunks: Buffer[] = [];
-    request.on("data", (chunk: Buffer) => chunks.push(chunk));
-    request.on("end", () => {
-      const shown = (request.socket as TLSSocket).getPeerX509Certificate();
-      const entry: Received = {
-        method: request.method!,
-        path: request.url!,
-        headers: request.headers,
-        body: Buffer.concat(chunks).toString("latin1"),
-        memberId: shown && memberIdOf(shown.toString()),
-      };
-      received.push(entry);
-      void Promise.resolve(answer(entry)).then((result) => reply(request, response, result));
-    });
-  });
+  const server = https.createServer(
+    { ...identity, requestCert: true, rejectUnauthorized: false },
+    (request, response) => {
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", () => {
+        const shown = (request.socket as TLSSocket).getPeerX509Certificate();
+        const entry: Received = {
+          method: request.method!,
+          path: request.url!,
+          headers: request.headers,
+          body: Buffer.concat(chunks).toString("latin1"),
+          memberId: shown && memberIdOf(shown.toString()),
+        };
+        received.push(entry);
+        void Promise.resolve(answer(entry)).then((result) => reply(request, response, result));
+      });
+    },
+  );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     endpoint: `https://localhost:${(server.address() as AddressInfo).port}`,
@@ -95,7 +98,10 @@ function reply(request: http.IncomingMessage, response: http.ServerResponse, ans
     return;
   }
   const isText = typeof answer.body === "string";
-  response.writeHead(answer.status ?? 200, { ...(!isText && { "content-type": "application/json" }), ...answer.headers });
+  response.writeHead(answer.status ?? 200, {
+    ...(!isText && { "content-type": "application/json" }),
+    ...answer.headers,
+  });
   response.end(answer.body === undefined ? undefined : isText ? (answer.body as string) : JSON.stringify(answer.body));
 }
 
