@@ -25,9 +25,9 @@ export class SealPool {
   }
 
   /** Encrypts into the memory of `buffer`, which is detached; the same memory comes back as another buffer. */
-  seal(job: SealJob, buffer: Buffer, output?: SealRequest["output"]): Promise<Buffer> {
+  seal(job: SealJob, buffer: Buffer): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      this.queue.push({ request: { job, buffer: buffer.buffer as ArrayBuffer, output }, resolve, reject });
+      this.queue.push({ request: { job, buffer: buffer.buffer as ArrayBuffer }, resolve, reject });
       this.dispatch();
     });
   }
@@ -55,7 +55,7 @@ export class SealPool {
     const settle = (reply: SealReply | Error) => {
       worker.off("message", settle).off("error", settle);
       if (reply instanceof Error) return reject(reply);
-      if ("error" in reply) reject(new Error(reply.error));
+      if (reply.error !== undefined) reject(new Error(reply.error));
       else resolve(Buffer.from(reply.buffer));
       this.idle.push(worker);
       this.dispatch();

@@ -39,7 +39,7 @@ const DISPOSITION = /^attachment; cleanroom="([^"]*)"$/;
 /** @param encryption CPK: the key goes with every call that touches content. */
 export function azureBlobStore(target: BlobTarget, encryption: Encryption, signal?: AbortSignal): ObjectStore {
   const client = "client" in target ? target.client : containerClient(target);
-  const description = `container "${client.containerName}" of ${new URL(client.url).origin}`;
+  const description = `container "${client.containerName}" of ${new URL(".", client.url).href}`;
   const customerProvidedKey = encryption.mode === "CPK" ? cpkInfo(encryption.key) : undefined;
   const options = { abortSignal: signal, customerProvidedKey };
   const call = <T>(role: string, send: () => Promise<T>) =>
@@ -99,7 +99,7 @@ export function azureBlobStore(target: BlobTarget, encryption: Encryption, signa
       const response = await read(() =>
         client.getBlobClient(name).download(0, undefined, { ...options, maxRetryRequests: 5 }),
       );
-      return response.readableStreamBody as Readable;
+      return { size: response.contentLength ?? 0, body: response.readableStreamBody as Readable };
     },
 
     async delete(name) {

@@ -31,8 +31,8 @@ export interface ObjectStore {
   head(name: string): Promise<StoredObject | undefined>;
   put(name: string, body: Buffer, record: FileRecord): Promise<void>;
   putParts(name: string): PartUpload;
-  /** The object's bytes. Fails when there is no such object. */
-  get(name: string): Promise<Readable>;
+  /** Size and bytes as stored. Fails when there is no such object. */
+  get(name: string): Promise<{ readonly size: number; readonly body: Readable }>;
   /** Succeeds when the object is gone already. */
   delete(name: string): Promise<void>;
 }
