@@ -45,7 +45,12 @@ async function ensureDependencies(context, node) {
  */
 function whyOutdated(root) {
   const wanted = readPackages(path.join(root, "package-lock.json"));
-  if (!wanted) throw new ToolchainError("package-lock.json is missing in " + root + ".", [], ["restore it: `git checkout package-lock.json`"]);
+  if (!wanted)
+    throw new ToolchainError(
+      "package-lock.json is missing in " + root + ".",
+      [],
+      ["restore it: `git checkout package-lock.json`"],
+    );
   const installed = readPackages(path.join(root, "node_modules", ".package-lock.json"));
   if (!installed) return "none are installed";
   for (const location of Object.keys(wanted)) {

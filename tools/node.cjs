@@ -16,7 +16,10 @@ const { isAtLeast, nodeMinimum, nodePackages } = require("./versions.cjs");
 async function ensureNode(context) {
   if (isAtLeast(process.versions.node, nodeMinimum)) {
     context.say("node " + process.versions.node + " (running)");
-    return { executable: process.execPath, folder: isFirstOnPath(context.env) ? undefined : path.dirname(process.execPath) };
+    return {
+      executable: process.execPath,
+      folder: isFirstOnPath(context.env) ? undefined : path.dirname(process.execPath),
+    };
   }
   const wanted = nodePackages[process.platform + "-" + process.arch];
   if (!wanted) throw missing("there is no prebuilt package for " + process.platform + "-" + process.arch);

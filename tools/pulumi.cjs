@@ -44,7 +44,9 @@ async function ensurePulumi(context) {
     }
   }
   throw new ToolchainError("There is no usable Pulumi CLI with its Node.js language host.", tried, [
-    "install Pulumi " + pulumiMinimum + " or newer and put it on PATH: https://www.pulumi.com/docs/iac/download-install/",
+    "install Pulumi " +
+      pulumiMinimum +
+      " or newer and put it on PATH: https://www.pulumi.com/docs/iac/download-install/",
     "let curl reach " + installerUrl + ": the official installer then puts a copy into the user's cache",
     "install Go and let it reach a Go module proxy: the CLI is then built from its published modules",
   ]);
@@ -61,10 +63,12 @@ async function inspectPath(context) {
   if (!cli) return { problem: "no pulumi" };
   const host = "pulumi-language-nodejs";
   const beside = path.join(path.dirname(fs.realpathSync(cli)), host + path.extname(cli));
-  if (!findExecutable(host, searchPath) && !isExecutable(beside)) return { problem: cli + " has no " + host + " beside it or on PATH" };
+  if (!findExecutable(host, searchPath) && !isExecutable(beside))
+    return { problem: cli + " has no " + host + " beside it or on PATH" };
   const { code, output } = await run(cli, ["version"], { env: quietly(context.env), capture: true });
   if (code !== 0) return { problem: cli + " version failed: " + output.trim() };
-  if (!isAtLeast(output, pulumiMinimum)) return { problem: cli + " is " + output.trim() + ", older than " + pulumiMinimum };
+  if (!isAtLeast(output, pulumiMinimum))
+    return { problem: cli + " is " + output.trim() + ", older than " + pulumiMinimum };
   return { cli, version: parseVersion(output).join(".") };
 }
 
@@ -73,7 +77,12 @@ async function install(context, folder) {
   if (process.platform === "win32") throw new Error("not for Windows (use `winget install pulumi`)");
   const { env, say } = context;
   const script = path.join(folder, "install.sh");
-  await step("fetching " + installerUrl, "curl", ["-fsSL", "--connect-timeout", "5", "--max-time", "30", "-o", script, installerUrl], { env });
+  await step(
+    "fetching " + installerUrl,
+    "curl",
+    ["-fsSL", "--connect-timeout", "5", "--max-time", "30", "-o", script, installerUrl],
+    { env },
+  );
   say("pulumi " + pulumiInstalled + ": running the official installer ...");
   const args = [script, "--version", pulumiInstalled, "--install-root", folder, "--no-edit-path"];
   await step("install.sh", "sh", args, { env });
@@ -95,10 +104,23 @@ async function buildFromModules(context, folder) {
   const version = "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v" + pulumiBuilt;
   await goBuild(context, folder, "cli", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", "pulumi", version);
   const host = "pulumi-language-nodejs";
-  await goBuild(context, folder, "language-host", "github.com/pulumi/pulumi/sdk/v3/nodejs/cmd/" + host, host + "-impl", "");
-  writeExecutable(path.join(folder, host), '#!/bin/sh\nexec "$(dirname "$0")/' + host + '-impl" -typescript=false "$@"\n');
+  await goBuild(
+    context,
+    folder,
+    "language-host",
+    "github.com/pulumi/pulumi/sdk/v3/nodejs/cmd/" + host,
+    host + "-impl",
+    "",
+  );
+  writeExecutable(
+    path.join(folder, host),
+    '#!/bin/sh\nexec "$(dirname "$0")/' + host + '-impl" -typescript=false "$@"\n',
+  );
   const dynamic = "pulumi-resource-pulumi-nodejs";
-  writeExecutable(path.join(folder, dynamic), fs.readFileSync(path.join(root, "node_modules", "@pulumi", "pulumi", dynamic)));
+  writeExecutable(
+    path.join(folder, dynamic),
+    fs.readFileSync(path.join(root, "node_modules", "@pulumi", "pulumi", dynamic)),
+  );
   await verify(folder, pulumiBuilt, env);
 }
 
@@ -110,7 +132,10 @@ async function goBuild({ env, root }, folder, module, packageName, binary, linke
   }
   const args = ["build", "-mod=readonly", "-buildvcs=false", "-ldflags", ("-s -w " + linkerFlags).trim()];
   const own = Object.assign({}, env, { GOWORK: "off" });
-  await step("go build of " + binary, "go", args.concat("-o", path.join(folder, binary), packageName), { cwd: source, env: own });
+  await step("go build of " + binary, "go", args.concat("-o", path.join(folder, binary), packageName), {
+    cwd: source,
+    env: own,
+  });
   fs.rmSync(source, { recursive: true });
 }
 

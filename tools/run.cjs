@@ -45,7 +45,8 @@ async function runSteps(steps, { node, env }) {
   for (const [script, ...args] of steps) {
     const { code } = await run(node, [path.join(root, script), ...args], { cwd: root, env });
     if (interrupted()) return code;
-    if (code !== 0 && steps.length > 1) process.stderr.write(path.basename(script) + " failed with exit code " + code + "\n");
+    if (code !== 0 && steps.length > 1)
+      process.stderr.write(path.basename(script) + " failed with exit code " + code + "\n");
     exitCode = exitCode || code;
   }
   return exitCode;
