@@ -13,24 +13,24 @@ const { isAtLeast, nodeMinimum, nodePackages } = require("./versions.cjs");
  * A Node.js that runs TypeScript sources: the running one if it is new enough, else one from the npm registry.
  * @returns {Promise<{executable: string, folder?: string}>}  `folder`: to be put in front of PATH, when PATH does not lead there yet
  */
-async function ensureNode(context) {
-  if (isAtLeast(process.versions.node, nodeMinimum)) {
-    context.say("node " + process.versions.node + " (running)");
+async function ensureNode(context, running = process.versions.node) {
+  if (isAtLeast(running, nodeMinimum)) {
+    context.say("node " + running + " (running)");
     return {
       executable: process.execPath,
       folder: isFirstOnPath(context.env) ? undefined : path.dirname(process.execPath),
     };
   }
   const wanted = nodePackages[process.platform + "-" + process.arch];
-  if (!wanted) throw missing("there is no prebuilt package for " + process.platform + "-" + process.arch);
+  if (!wanted) throw missing(running, "there is no prebuilt package for " + process.platform + "-" + process.arch);
   const target = path.join(context.cache, "node", [wanted.version, process.platform, process.arch].join("-"));
   try {
     await buildOnce(target, context.say, (folder) => fetchNode(context, wanted, folder));
   } catch (error) {
     if (error instanceof Interrupted || error instanceof ToolchainError) throw error;
-    throw missing(wanted.name + "@" + wanted.version + " from the npm registry: " + error.message);
+    throw missing(running, wanted.name + "@" + wanted.version + " from the npm registry: " + error.message);
   }
-  context.say("node " + wanted.version + " (cache; the running " + process.versions.node + " is too old)");
+  context.say("node " + wanted.version + " (cache; the running " + running + " is too old)");
   const executable = nodeIn(target);
   return { executable, folder: path.dirname(executable) };
 }
@@ -60,9 +60,9 @@ function isFirstOnPath(env) {
   return first !== undefined && fs.realpathSync(first) === fs.realpathSync(process.execPath);
 }
 
-function missing(reason) {
+function missing(running, reason) {
   return new ToolchainError(
-    "Node.js " + nodeMinimum + " or newer is needed; this one is " + process.versions.node + ".",
+    "Node.js " + nodeMinimum + " or newer is needed; this one is " + running + ".",
     [reason],
     [
       "install Node.js 22 or newer from https://nodejs.org or a package manager",
