@@ -1,5 +1,5 @@
 /** Jest compiles the ES modules to CommonJS (swc); packages that ship only ES modules are compiled too. */
-const esmOnly = ["jose", "cborg", "canonicalize", "commander", "@polyglot-sql", "hyparquet", "hyparquet-writer"];
+const esmOnly = ["jose", "cborg", "canonicalize", "commander", "@noble", "hyparquet", "hyparquet-writer"];
 
 /** @type {import("jest").Config} */
 module.exports = {
