@@ -299,10 +299,7 @@ export class VaultKeys {
   }
 }
 
-async function generateKey(
-  kty: string,
-  { key_size: size = 2048, crv = "P-256" }: KeyInput,
-): Promise<crypto.KeyObject> {
+async function generateKey(kty: string, { key_size: size = 2048, crv = "P-256" }: KeyInput): Promise<crypto.KeyObject> {
   if (kty.startsWith("RSA")) {
     if (!RSA_SIZES.includes(size))
       throw badParameter(`Property key_size must be one of ${RSA_SIZES.join(", ")}, got ${size}.`);
