@@ -30,7 +30,7 @@ const id = z.string().min(1);
 const contractBound = z.object({ contractId: id });
 const payload = z.object({ data: z.record(z.string(), z.unknown()) });
 const statusSchema = z.enum(["enabled", "disabled"]);
-const INVITATION_CLAIMS = ["preferred_username", "email", "appid", "tid", "sub", "upn"];
+const invitationClaim = z.enum(["preferred_username", "email", "appid", "tid", "sub", "upn"]);
 const kid = z.object({ kid: id });
 
 /** The actions of CGS's constitution. Those bound to a contract are invalid until the contract is accepted. */
@@ -133,7 +133,7 @@ export const cgsActions: ActionSet = {
       invitationId: id,
       type: z.enum(["add", "remove"]),
       accountType: z.literal("microsoft"),
-      claims: z.record(z.enum(INVITATION_CLAIMS as [string, ...string[]]), z.union([z.string(), z.array(z.string())])),
+      claims: z.partialRecord(invitationClaim, z.union([z.string(), z.array(z.string())])),
     }),
     (args, { tx }) => {
       tx.put(userInvitations, args.invitationId, { accountType: args.accountType });

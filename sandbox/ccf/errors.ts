@@ -37,11 +37,17 @@ export const ok = (body?: object | string, headers?: Record<string, string>): Cc
   ...(headers && { headers }),
 });
 
-/** A handler that threw: CGS runs with `return_exception_details`, so the message comes back (facts: CCF JS runtime). */
-export function exceptionReply(error: unknown): CcfReply {
-  if (error instanceof CcfError) return error.toReply();
-  const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  return new CcfError(500, "InternalError", "Exception thrown while executing.", {
-    details: [{ code: "JSException", message }],
-  }).toReply();
+/** What CCF makes of an exception of its own code. */
+export function internalError(error: unknown): CcfError {
+  return error instanceof CcfError ? error : new CcfError(500, "InternalError", messageOf(error));
 }
+
+/** What CCF makes of an exception of the application; details only under `return_exception_details`. */
+export function applicationError(error: unknown, returnDetails: boolean): CcfError {
+  if (error instanceof CcfError) return error;
+  const details = [{ code: "JSException", message: messageOf(error) }];
+  return new CcfError(500, "InternalError", "Exception thrown while executing.", returnDetails ? { details } : {});
+}
+
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? `${error.name}: ${error.message}` : String(error);

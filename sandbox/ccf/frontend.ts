@@ -1,10 +1,10 @@
 import findMyWay from "find-my-way";
 import { appRoutes } from "./app/routes.ts";
-import { policiesOf, type AppRoute } from "./app/route.ts";
+import { policiesOf, type AppContext, type AppRoute } from "./app/route.ts";
 import { bundleDigest, cgsApp } from "./artifacts.ts";
 import type { Body } from "./attestation.ts";
 import { authenticate, requireAuthorizedCaller } from "./caller.ts";
-import { CcfError, exceptionReply, ok, type CcfReply } from "./errors.ts";
+import { applicationError, CcfError, internalError, ok, type CcfReply } from "./errors.ts";
 import type { FaultInjector } from "./faults.ts";
 import { govRoutes, type GovRoute } from "./governance.ts";
 import type { IssuerKeys } from "./jwt.ts";
@@ -12,7 +12,7 @@ import type { Transaction } from "./kv.ts";
 import type { CcfNetwork } from "./network.ts";
 import { nodeRoutes, type NodeRoute } from "./node-routes.ts";
 import { ShareCollector } from "./recovery.ts";
-import { jsBundle, jwtIssuers, service, SETTING, type ServiceInfo } from "./tables.ts";
+import { jsBundle, jsRuntimeOptions, jwtIssuers, service, SETTING, type ServiceInfo } from "./tables.ts";
 import { transactionStatus } from "./transactions.ts";
 
 export interface CcfRequest {
@@ -29,7 +29,8 @@ type Endpoint =
   | { readonly kind: "app"; readonly route: AppRoute }
   | { readonly kind: "gov"; readonly route: GovRoute }
   | { readonly kind: "node"; readonly route: NodeRoute }
-  | { readonly kind: "status" | "commit" };
+  | { readonly kind: "status" | "commit" }
+  | { readonly kind: "api"; readonly root: string };
 
 const METHODS = ["GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"] as const;
 const API_VERSIONS = ["2023-06-01-preview", "2024-07-01"];
@@ -41,6 +42,7 @@ export class Frontend {
   readonly #network: CcfNetwork;
   readonly #issuers: IssuerKeys;
   readonly #faults: () => FaultInjector;
+  readonly #routes: { method: string; path: string }[] = [];
   readonly #shares = new ShareCollector();
   readonly #router = findMyWay({ caseSensitive: true, maxParamLength: 1000 });
 
@@ -55,6 +57,7 @@ export class Frontend {
     for (const root of BUILT_IN_ROOTS) {
       this.#add("GET", `${root}/tx`, { kind: "status" });
       this.#add("GET", `${root}/commit`, { kind: "commit" });
+      this.#add("GET", `${root}/api`, { kind: "api", root });
     }
   }
 
@@ -63,12 +66,13 @@ export class Frontend {
     try {
       return await this.#dispatch(request);
     } catch (error) {
-      return exceptionReply(error);
+      return internalError(error).toReply();
     }
   }
 
   #add(method: AppRoute["method"], path: string, endpoint: Endpoint): void {
     this.#router.on(method, path, () => undefined, endpoint);
+    this.#routes.push({ method, path });
   }
 
   async #dispatch(request: CcfRequest): Promise<CcfReply> {
@@ -81,6 +85,8 @@ export class Frontend {
         });
       case "commit":
         return ok({ transaction_id: this.#network.store.lastTransaction });
+      case "api":
+        return ok(this.#describeApi(found.endpoint.root));
       case "node": {
         const { route } = found.endpoint;
         return this.#network.execute((tx) => route.handler({ tx, params: found.params }));
@@ -95,7 +101,7 @@ export class Frontend {
   #find(method: string, pathname: string): { endpoint: Endpoint; params: Record<string, string> } {
     const path = pathname.startsWith("/gov/") ? pathname.replace(/(.):(\w+)$/, "$1/~$2") : pathname;
     const found = METHODS.includes(method as "GET") ? this.#router.find(method as "GET", path) : null;
-    if (found) return { endpoint: found.store as Endpoint, params: found.params as Record<string, string> };
+    if (found?.store) return { endpoint: found.store as Endpoint, params: found.params as Record<string, string> };
     const allowed = METHODS.filter((other) => this.#router.find(other, path) !== null);
     if (allowed.length === 0) throw notFound(pathname);
     throw new CcfError(
@@ -106,6 +112,24 @@ export class Frontend {
         headers: { allow: allowed.join(", ") },
       },
     );
+  }
+
+  /** OpenAPI: which paths and verbs there are; like CGS's own, it says nothing about bodies. */
+  #describeApi(root: string): object {
+    const paths: Record<string, Record<string, object>> = {};
+    for (const { method, path } of this.#routes.filter((route) => route.path.startsWith(`${root}/`))) {
+      const template = path
+        .slice(root.length)
+        .replace(/:(\w+)/g, "{$1}")
+        .replace("/~", ":");
+      (paths[template] ??= {})[method.toLowerCase()] = { responses: { default: { description: "" } } };
+    }
+    return {
+      openapi: "3.0.0",
+      info: { title: "Clean Room Governance Service (sandbox)", version: "8.0.0" },
+      servers: [{ url: root }],
+      paths,
+    };
   }
 
   #status(transactionId: string | null) {
@@ -158,11 +182,8 @@ export class Frontend {
     };
     const caller = await authenticate(policiesOf(route), credentials, snapshot, this.#issuers);
     const faults = this.#faults();
-    return this.#network.execute(async (tx) => {
-      const authenticated = caller.policy !== "no_auth";
-      if (route.registered === "always" || (route.registered === "unless no_auth" && authenticated))
-        requireAuthorizedCaller(caller, tx);
-      const reply = await route.handler({
+    return this.#network.execute((tx) =>
+      runHandler(route, {
         tx,
         caller,
         params,
@@ -170,11 +191,23 @@ export class Frontend {
         attestation: this.#network.attestation,
         historicalPending: () => faults.faults.historicalPending && faults.isFirst(`history ${request.url}`),
         body: () => JSON.parse(request.body.toString("utf8")) as Body,
-      });
-      if (route.mode === "readonly" && tx.writes.length > 0)
-        throw new Error(`${route.method} ${route.path} is read-only but wrote`);
-      return reply;
-    });
+      }),
+    );
+  }
+}
+
+async function runHandler(route: AppRoute, context: AppContext): Promise<CcfReply> {
+  const { tx, caller } = context;
+  try {
+    const authenticated = caller.policy !== "no_auth";
+    if (route.registered === "always" || (route.registered === "unless no_auth" && authenticated)) {
+      requireAuthorizedCaller(caller, tx);
+    }
+    const reply = await route.handler(context);
+    if (route.mode === "readonly" && tx.writes.length > 0) throw new Error(`${route.path} is read-only but wrote`);
+    return reply;
+  } catch (error) {
+    throw applicationError(error, tx.get(jsRuntimeOptions, SETTING)?.["return_exception_details"] === true);
   }
 }
 

@@ -7,6 +7,7 @@ import { createProposal, describeProposal, requireProposal, submitBallot, withdr
 import { issueRecoveryShares, type ShareCollector } from "./recovery.ts";
 import {
   constitution,
+  coseHistory,
   joinPolicy,
   jsBundle,
   jsRuntimeOptions,
@@ -242,6 +243,7 @@ function signedMessage({ tx, contentType, body, params }: GovContext, type: Mess
     throw unauthenticated("Signer is not an ACTIVE member");
   }
   if (message.type !== type) throw unauthenticated(`Unexpected message type: ${message.type}`);
+  tx.put(coseHistory, message.kid, body.toString("base64"));
   if (type !== "ballot" && type !== "withdrawal") return message;
   if (message.proposalId === undefined) throw new Error("Missing ccf.gov.msg.proposal_id in protected header");
   if (message.proposalId !== params["proposalId"]) {

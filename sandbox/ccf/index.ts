@@ -32,6 +32,8 @@ import { bootService, removeLedger, reopenService, type Bootstrap } from "./serv
 
 export type { CcfFaults } from "./faults.ts";
 
+type Ports = readonly [rpc: number, nodeToNode: number, debug: number, recoveryAgent: number];
+
 interface NodeRecord {
   name: string;
   hostData: string;
@@ -48,6 +50,7 @@ export class SandboxCcf implements CcfService {
   readonly #state: StateDocument<{ nodes: Record<string, NodeRecord> }>;
   readonly #running = new Map<string, CcfNode>();
   #faults = new FaultInjector();
+  #tail: Promise<unknown> = Promise.resolve();
 
   constructor(host: SandboxHost, attestation: VirtualAttestation) {
     this.#host = host;
@@ -56,19 +59,24 @@ export class SandboxCcf implements CcfService {
   }
 
   /** Restarts the nodes that were running when the sandbox stopped. */
-  async start(): Promise<void> {
-    for (const [resourceId, record] of Object.entries(this.#state.value.nodes)) {
-      if (!record.secrets || this.#running.has(resourceId)) continue;
-      const ports = await this.#ports(record.name);
-      const network = reopenService(record.secrets, this.#bootstrap(resourceId, record, ports[0]));
-      await this.#run(resourceId, record, network, ports);
-    }
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const [resourceId, record] of Object.entries(this.#state.value.nodes)) {
+        if (!record.secrets || this.#running.has(resourceId)) continue;
+        const ports = await this.#ports(record.name);
+        const network = await reopenService(record.secrets, this.#bootstrap(resourceId, record, ports[0]));
+        if (network) await this.#run(resourceId, record, network, ports);
+        else this.#forgetSecrets(resourceId);
+      }
+    });
   }
 
-  async stop(): Promise<void> {
-    const nodes = [...this.#running.values()];
-    this.#running.clear();
-    await Promise.all(nodes.map((node) => node.close()));
+  stop(): Promise<void> {
+    return this.#inTurn(async () => {
+      const nodes = [...this.#running.values()];
+      this.#running.clear();
+      await Promise.all(nodes.map((node) => node.close()));
+    });
   }
 
   /** Makes trouble from now on; called without arguments it stops. */
@@ -77,44 +85,43 @@ export class SandboxCcf implements CcfService {
   }
 
   /**
+   * A running node with the same configuration is left alone; with another one it is stopped first.
    * @throws when the configuration is not valid, when `Start` meets a ledger that is not empty, or `Recover` meets none
    * or one of another service.
    */
-  async startNode(spec: CcfNodeSpec): Promise<{ ports: readonly [number, number, number, number] }> {
-    const ports = await this.#ports(spec.name);
-    const record: NodeRecord = {
-      name: spec.name,
-      hostData: sha256(spec.ccePolicy),
-      configurationDigest: sha256(spec.configuration),
-      storage: { ...spec.storage },
-    };
-    const known = this.#state.value.nodes[spec.resourceId];
-    if (this.#running.has(spec.resourceId)) {
-      if (known?.configurationDigest === record.configurationDigest && known.hostData === record.hostData)
-        return { ports };
-      await this.stopNode(spec.resourceId);
-    }
-    this.#requireFreeLedger(spec);
-    const configuration = await readNodeConfiguration(spec.configuration);
-    const network = await bootService(configuration, this.#bootstrap(spec.resourceId, record, ports[0]));
-    await this.#run(spec.resourceId, record, network, ports);
-    return { ports };
+  startNode(spec: CcfNodeSpec): Promise<{ ports: Ports }> {
+    return this.#inTurn(async () => {
+      const ports = await this.#ports(spec.name);
+      const record: NodeRecord = {
+        name: spec.name,
+        hostData: sha256(spec.ccePolicy),
+        configurationDigest: sha256(spec.configuration),
+        storage: { ...spec.storage },
+      };
+      const known = this.#state.value.nodes[spec.resourceId];
+      if (this.#running.has(spec.resourceId)) {
+        if (known?.configurationDigest === record.configurationDigest && known.hostData === record.hostData)
+          return { ports };
+        await this.#crash(spec.resourceId);
+      }
+      this.#requireFreeLedger(spec);
+      const configuration = await readNodeConfiguration(spec.configuration);
+      const network = await bootService(configuration, this.#bootstrap(spec.resourceId, record, ports[0]));
+      await this.#run(spec.resourceId, record, network, ports);
+      return { ports };
+    });
   }
 
-  async stopNode(resourceId: string): Promise<void> {
-    const node = this.#running.get(resourceId);
-    this.#running.delete(resourceId);
-    await node?.close();
-    const record = this.#state.value.nodes[resourceId];
-    if (!record) return;
-    delete record.secrets;
-    this.#state.save();
+  stopNode(resourceId: string): Promise<void> {
+    return this.#inTurn(() => this.#crash(resourceId));
   }
 
-  async deleteNode(resourceId: string): Promise<void> {
-    await this.stopNode(resourceId);
-    delete this.#state.value.nodes[resourceId];
-    this.#state.save();
+  deleteNode(resourceId: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#crash(resourceId);
+      delete this.#state.value.nodes[resourceId];
+      this.#state.save();
+    });
   }
 
   nodeState(resourceId: string): "Running" | "Stopped" | "NotFound" {
@@ -123,14 +130,37 @@ export class SandboxCcf implements CcfService {
   }
 
   /** A node that still uses the ledger is stopped first: it has lost its storage. */
-  async deleteLedger(account: string, share: string): Promise<void> {
-    for (const [resourceId, { storage }] of Object.entries(this.#state.value.nodes)) {
-      if (storage.account === account && storage.share === share) await this.stopNode(resourceId);
-    }
-    removeLedger(this.#ledgerDirectory({ account, share }));
+  deleteLedger(account: string, share: string): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const [resourceId, { storage }] of Object.entries(this.#state.value.nodes)) {
+        if (storage.account === account && storage.share === share) await this.#crash(resourceId);
+      }
+      removeLedger(this.#ledgerDirectory({ account, share }));
+    });
   }
 
-  async #ports(name: string): Promise<readonly [rpc: number, node: number, debug: number, agent: number]> {
+  /** Starts and stops happen one after the other, whoever asks for them. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#tail.then(work);
+    this.#tail = run.catch(() => undefined);
+    return run;
+  }
+
+  async #crash(resourceId: string): Promise<void> {
+    const node = this.#running.get(resourceId);
+    this.#running.delete(resourceId);
+    await node?.close();
+    this.#forgetSecrets(resourceId);
+  }
+
+  #forgetSecrets(resourceId: string): void {
+    const record = this.#state.value.nodes[resourceId];
+    if (!record?.secrets) return;
+    delete record.secrets;
+    this.#state.save();
+  }
+
+  async #ports(name: string): Promise<Ports> {
     const port = (kind: string) => this.#host.port(`ccf-${kind}-${name}`);
     return [await port("rpc"), await port("node"), await port("debug"), await port("agent")];
   }
@@ -156,15 +186,16 @@ export class SandboxCcf implements CcfService {
     };
   }
 
-  async #run(
-    resourceId: string,
-    record: NodeRecord,
-    network: CcfNetwork,
-    [rpc, , , agent]: readonly [number, number, number, number],
-  ): Promise<void> {
+  async #run(resourceId: string, record: NodeRecord, network: CcfNetwork, [rpc, , , agent]: Ports): Promise<void> {
     const node = new CcfNode(this.#host, this.#attestation, network, record.hostData, () => this.#faults);
-    await node.listen({ rpc, agent });
     this.#running.set(resourceId, node);
+    try {
+      await node.listen({ rpc, agent });
+    } catch (error) {
+      this.#running.delete(resourceId);
+      await node.close();
+      throw error;
+    }
   }
 
   #ledgerDirectory({ account, share }: { account: string; share: string }): string {

@@ -1,5 +1,6 @@
 import crypto from "node:crypto";
 import https from "node:https";
+import { text } from "node:stream/consumers";
 import { decodeProtectedHeader, importJWK, jwtVerify, type JWTPayload } from "jose";
 import { caBundles, jwtIssuers, jwtKeys, type JwtKey } from "./tables.ts";
 import type { Transaction } from "./kv.ts";
@@ -17,7 +18,6 @@ const REFRESH_INTERVAL_MS = 30 * 60_000;
 /** An unknown key id makes the sandbox ask the issuers again, at most this often. */
 const UNKNOWN_KEY_REFRESH_MS = 2_000;
 const FETCH_TIMEOUT_MS = 5_000;
-const MAX_DOCUMENT_BYTES = 1_000_000;
 const ENTRA_HOST = "login.microsoftonline.com";
 
 /**
@@ -102,6 +102,7 @@ export class IssuerKeys {
   readonly #network: CcfNetwork;
   readonly #log: (line: string) => void;
   readonly #timer: NodeJS.Timeout;
+  readonly #stopped = new AbortController();
   #lastRefresh = 0;
   #running: Promise<void> | undefined;
 
@@ -111,25 +112,34 @@ export class IssuerKeys {
     this.#timer = setInterval(() => void this.refresh(), REFRESH_INTERVAL_MS).unref();
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#stopped.abort();
+    await this.#running;
   }
 
   async verify(token: string): Promise<JWTPayload> {
     const { kid } = decodeProtectedHeader(token);
-    if (kid && this.#keysOf(kid).length === 0 && Date.now() - this.#lastRefresh > UNKNOWN_KEY_REFRESH_MS)
+    if (kid && this.#keysOf(kid).length === 0) await this.#running;
+    if (kid && this.#keysOf(kid).length === 0 && Date.now() - this.#lastRefresh > UNKNOWN_KEY_REFRESH_MS) {
       await this.refresh();
-    await this.#running;
+    }
     return verifyToken(token, (id) => this.#keysOf(id));
   }
 
-  /** Asks every issuer once; failures are logged and leave the keys that are known. */
+  /**
+   * Asks every issuer once, after a round that is under way (an issuer may have been registered since it began).
+   * Failures are logged and leave the keys that are known.
+   */
   refresh(): Promise<void> {
-    this.#running ??= this.#refreshAll().finally(() => {
-      this.#lastRefresh = Date.now();
-      this.#running = undefined;
-    });
-    return this.#running;
+    const round = (this.#running ?? Promise.resolve())
+      .then(() => this.#refreshAll())
+      .finally(() => {
+        this.#lastRefresh = Date.now();
+        if (this.#running === round) this.#running = undefined;
+      });
+    this.#running = round;
+    return round;
   }
 
   #keysOf(kid: string): readonly JwtKey[] {
@@ -140,9 +150,9 @@ export class IssuerKeys {
     const tx = this.#network.store.begin();
     for (const [issuer, { auto_refresh, ca_cert_bundle_name }] of tx.entries(jwtIssuers)) {
       const bundle = ca_cert_bundle_name === undefined ? undefined : tx.get(caBundles, ca_cert_bundle_name);
-      if (!auto_refresh || bundle === undefined) continue;
+      if (!auto_refresh || bundle === undefined || this.#stopped.signal.aborted) continue;
       try {
-        const keys = await fetchIssuerKeys(issuer, bundle);
+        const keys = await fetchIssuerKeys(issuer, bundle, this.#stopped.signal);
         await this.#network.execute((write) => {
           if (!isStored(write, issuer, keys)) storeIssuerKeys(write, issuer, keys);
           return { status: 200 };
@@ -167,36 +177,23 @@ function isStored(tx: Transaction, issuer: string, published: readonly Published
   });
 }
 
-async function fetchIssuerKeys(issuer: string, caBundle: string): Promise<PublishedKey[]> {
-  const metadata = (await fetchJson(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`, caBundle)) as {
-    jwks_uri?: string;
-  };
+async function fetchIssuerKeys(issuer: string, ca: string, signal: AbortSignal): Promise<PublishedKey[]> {
+  const metadataUrl = `${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`;
+  const metadata = (await fetchJson(metadataUrl, ca, signal)) as { jwks_uri?: string };
   if (!metadata.jwks_uri?.startsWith("https://")) throw new Error("its OpenID metadata names no https jwks_uri");
-  const jwks = (await fetchJson(metadata.jwks_uri, caBundle)) as { keys?: PublishedKey[] };
+  const jwks = (await fetchJson(metadata.jwks_uri, ca, signal)) as { keys?: PublishedKey[] };
   if (!Array.isArray(jwks.keys)) throw new Error("its key set is not a JWKS");
   return jwks.keys;
 }
 
-function fetchJson(url: string, ca: string): Promise<unknown> {
+/** `fetch` cannot be told which certificates to trust. */
+function fetchJson(url: string, ca: string, signal: AbortSignal): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    const request = https.get(url, { ca, agent: false, timeout: FETCH_TIMEOUT_MS }, (response) => {
-      const chunks: Buffer[] = [];
-      let size = 0;
-      response.on("data", (chunk: Buffer) => {
-        size += chunk.length;
-        if (size > MAX_DOCUMENT_BYTES)
-          request.destroy(new Error(`${url} answers more than ${MAX_DOCUMENT_BYTES} bytes`));
-        chunks.push(chunk);
-      });
-      response.on("error", reject);
-      response.on("end", () => {
-        if (response.statusCode !== 200) return reject(new Error(`${url} answers ${response.statusCode}`));
-        try {
-          resolve(JSON.parse(Buffer.concat(chunks).toString("utf8")));
-        } catch (error) {
-          reject(new Error(`${url} does not answer JSON`, { cause: error }));
-        }
-      });
+    const request = https.get(url, { ca, signal, agent: false, timeout: FETCH_TIMEOUT_MS }, (response) => {
+      if (response.statusCode !== 200) request.destroy(new Error(`${url} answers ${response.statusCode}`));
+      text(response)
+        .then((body) => JSON.parse(body) as unknown)
+        .then(resolve, reject);
     });
     request.on("timeout", () => request.destroy(new Error(`${url} does not answer within ${FETCH_TIMEOUT_MS} ms`)));
     request.on("error", reject);

@@ -50,6 +50,14 @@ export class KeyValueStore {
     }
   }
 
+  /** Forgets everything, to be replayed. */
+  clear(): void {
+    this.#tables.clear();
+    this.#history.clear();
+    this.#views.length = 0;
+    this.seqno = 0;
+  }
+
   begin(): Transaction {
     return new Transaction(this);
   }

@@ -77,6 +77,7 @@ export class CcfNetwork {
   unsealLedger(secret: Buffer): void {
     this.secrets.ledgerSecret = secret.toString("base64");
     this.#ledger.close();
+    this.store.clear();
     this.#ledger = this.#replay();
     this.#onSecretsChanged();
   }

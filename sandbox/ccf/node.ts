@@ -69,7 +69,7 @@ export class CcfNode {
   }
 
   async close(): Promise<void> {
-    this.#issuers.stop();
+    await this.#issuers.stop();
     await Promise.all(
       this.#servers.map(
         (server) =>

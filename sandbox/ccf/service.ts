@@ -27,6 +27,7 @@ const NODE_NAME = "CCF Node";
 const RECOVERY_VIEW_STEP = 2;
 const FIRST_VIEW = 2;
 
+/** What the service needs from its surroundings. Its secrets are kept before the ledger counts on them. */
 export interface Bootstrap {
   /** Where the ledger lives. */
   readonly directory: string;
@@ -55,15 +56,26 @@ export async function bootService(configuration: NodeConfiguration, bootstrap: B
     : recoverService(configuration, bootstrap);
 }
 
-/** Reopens the network of a node that was running when the sandbox stopped. */
-export function reopenService(secrets: NodeSecrets, bootstrap: Bootstrap): CcfNetwork {
+/**
+ * Reopens the network of a node that was running when the sandbox stopped.
+ * @returns `undefined` when the ledger knows nothing of the node's identity: the sandbox was killed while it booted.
+ */
+export async function reopenService(secrets: NodeSecrets, bootstrap: Bootstrap): Promise<CcfNetwork | undefined> {
+  const network = openNetwork(secrets, bootstrap);
+  if (network.store.begin().get(service, SETTING)?.certificate === secrets.serviceCertificatePem) return network;
+  await network.close();
+  return undefined;
+}
+
+function openNetwork(secrets: NodeSecrets, bootstrap: Bootstrap): CcfNetwork {
   return new CcfNetwork(bootstrap.directory, secrets, bootstrap.attestation, () => bootstrap.persist(secrets));
 }
 
 async function startService(configuration: NodeConfiguration, bootstrap: Bootstrap): Promise<CcfNetwork> {
   const { command } = configuration as NodeConfiguration & { command: { type: "Start" } };
   const secrets = { ...(await createIdentity(configuration)), ledgerSecret: crypto.randomBytes(32).toString("base64") };
-  const network = reopenService(secrets, bootstrap);
+  const network = openNetwork(secrets, bootstrap);
+  bootstrap.persist(secrets);
   await network.execute((tx) => {
     for (const member of command.members) {
       const id = idOfCertificate(member.certificate);
@@ -84,14 +96,13 @@ async function startService(configuration: NodeConfiguration, bootstrap: Bootstr
     putNode(tx, secrets, configuration, bootstrap);
     return { status: 200 };
   });
-  bootstrap.persist(secrets);
   return network;
 }
 
 async function recoverService(configuration: NodeConfiguration, bootstrap: Bootstrap): Promise<CcfNetwork> {
   const { command } = configuration as NodeConfiguration & { command: { type: "Recover" } };
   const secrets: NodeSecrets = await createIdentity(configuration);
-  const network = reopenService(secrets, bootstrap);
+  const network = openNetwork(secrets, bootstrap);
   const previous = network.store.begin().get(service, SETTING) as ServiceInfo;
   if (idOfCertificate(command.previousServiceIdentity) !== idOfCertificate(previous.certificate)) {
     await network.close();
@@ -99,6 +110,7 @@ async function recoverService(configuration: NodeConfiguration, bootstrap: Boots
       "The node cannot recover: command.recover.previous_service_identity_file is not the certificate of the service that wrote the ledger.",
     );
   }
+  bootstrap.persist(secrets);
   network.enterView(network.store.view + RECOVERY_VIEW_STEP);
   await network.execute((tx) => {
     for (const [id, node] of tx.entries(nodes)) tx.put(nodes, id, { ...node, status: "Retired" });
@@ -113,7 +125,6 @@ async function recoverService(configuration: NodeConfiguration, bootstrap: Boots
     });
     return { status: 200 };
   });
-  bootstrap.persist(secrets);
   return network;
 }
 

@@ -50,6 +50,8 @@ export const constitution = table<string>("public:ccf.gov.constitution");
 export const proposals = table<{ actions: Action[] }>("public:ccf.gov.proposals");
 export const proposalInfos = table<ProposalInfo>("public:ccf.gov.proposals_info");
 export const recentProposals = table<string>("public:ccf.gov.cose_recent_proposals");
+/** Last signed request of each member, base64. */
+export const coseHistory = table<string>("public:ccf.gov.cose_history");
 export const caBundles = table<string>("public:ccf.gov.tls.ca_cert_bundles");
 export const jwtIssuers = table<JwtIssuer>("public:ccf.gov.jwt.issuers");
 export const jwtKeys = table<JwtKey[]>("public:ccf.gov.jwt.public_signing_keys_metadata");
