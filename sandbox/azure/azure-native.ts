@@ -6,7 +6,8 @@ import { automaticName, checkName } from "./naming.ts";
 import type { Failure, ProviderSession } from "./provider.ts";
 import { without } from "./resource-manager.ts";
 import type { ResourceManager } from "./resource-manager.ts";
-import { idOf, parseId, pathInputs } from "./resource-type.ts";
+import { REGIONS } from "./regions.ts";
+import { armTypeOf, idOf, parseId, pathInputs } from "./resource-type.ts";
 import type { AzureServices, Caller, ResourceType } from "./resource-type.ts";
 import { RESOURCE_TYPES } from "./resources/index.ts";
 import { UNKNOWN, plain, plainArgs, withSecretsOf } from "./values.ts";
@@ -17,7 +18,9 @@ export function callerOf(config: Args, tokens: TokenService): Caller {
   const [tenantId, clientId, subscriptionId] = ["tenantId", "clientId", "subscriptionId"].map((key) => {
     const value = config[key];
     if (typeof value === "string" && value) return value;
-    throw new Error(`Missing configuration azure-native:${key}; set it with 'pulumi config set azure-native:${key} <GUID>'.`);
+    throw new Error(
+      `Missing configuration azure-native:${key}; set it with 'pulumi config set azure-native:${key} <GUID>'.`,
+    );
   }) as [string, string, string];
   const principal = tokens.findByClientId(tenantId, clientId);
   if (!principal) {
@@ -61,11 +64,10 @@ export function azureNativeSession(services: AzureServices, manager: ResourceMan
 
     async read({ type: token, id, inputs }) {
       const type = resourceType(token);
-      const path = parseId(type, id);
-      if (!path) throw new Error(`'${id}' is not the id of a ${token}; expected ${type.path}`);
+      if (!parseId(type, id)) throw new Error(`'${id}' is not the id of a ${token}; expected ${type.path}`);
       const resource = await manager.get(caller, type, id);
       if (!resource) return undefined;
-      const { subscriptionId: _, ...names } = path;
+      const names = namesIn(type, resource.id, caller, inputs);
       // Azure does not give back what is write-only: on import it stays away, on refresh the program's own value stands.
       const body = inputs ? resource.body : (without(resource.body, type.writeOnly ?? []) as Args);
       const live = { ...names, ...keepLocationStyle(body, inputs) };
@@ -128,20 +130,41 @@ function failuresOf(type: ResourceType, inputs: Args): Failure[] {
     if (value === UNKNOWN) continue;
     if (property === type.name.input && type.name.style !== "fixed") failures.push(...checkName(type.name, value));
     else if (value === undefined) failures.push({ property, reason: `missing required property '${property}'` });
-    else if (typeof value !== "string" || !value) failures.push({ property, reason: `'${property}' must be a non-empty string` });
+    else if (typeof value !== "string" || !value)
+      failures.push({ property, reason: `'${property}' must be a non-empty string` });
   }
+  if (type.located) failures.push(...checkRegion(type, inputs.location));
   if (type.model) failures.push(...checkModel(type.model, bodyOf(type, inputs)));
   failures.push(...(type.check?.(inputs) ?? []));
   return failures;
+}
+
+function checkRegion(type: ResourceType, location: unknown): Failure[] {
+  if (typeof location !== "string" || location === UNKNOWN || REGIONS.has(normalizedLocation(location))) return [];
+  const reason = `The provided location '${location}' is not available for resource type '${armTypeOf(type)}'.`;
+  return [{ property: "location", reason }];
 }
 
 /** Check judged what was known then; now everything is. */
 function refuseInvalid(type: ResourceType, inputs: Args): void {
   const failures = failuresOf(type, inputs);
   if (type.located && inputs.location === undefined) {
-    failures.push({ property: "location", reason: "missing required property 'location'; set it or azure-native:location" });
+    failures.push({
+      property: "location",
+      reason: "missing required property 'location'; set it or azure-native:location",
+    });
   }
   if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("; "));
+}
+
+/** The inputs that make the id: the program's own spelling when it is that of the id, what the id says otherwise. */
+function namesIn(type: ResourceType, id: string, caller: Caller, inputs: Args | undefined): Args {
+  const own = inputs && plainArgs(inputs);
+  if (own && idOf(type, own, caller.subscriptionId).toLowerCase() === id.toLowerCase()) {
+    return Object.fromEntries(pathInputs(type).map((property) => [property, own[property]]));
+  }
+  const { subscriptionId: _, ...names } = parseId(type, id)!;
+  return names;
 }
 
 function bodyOf(type: ResourceType, inputs: Args): Args {
@@ -151,6 +174,7 @@ function bodyOf(type: ResourceType, inputs: Args): Args {
 
 function keepLocationStyle(body: Args, inputs: Args | undefined): Args {
   const [now, known] = [body.location, plain(inputs?.location)];
-  const same = typeof now === "string" && typeof known === "string" && normalizedLocation(now) === normalizedLocation(known);
+  const same =
+    typeof now === "string" && typeof known === "string" && normalizedLocation(now) === normalizedLocation(known);
   return same ? { ...body, location: known } : body;
 }

@@ -86,13 +86,7 @@ export const BUILTIN_ROLES: readonly RoleDefinition[] = [
     id: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
     name: "Storage Blob Data Contributor",
     actions: [`${CONTAINERS}/delete`, `${CONTAINERS}/read`, `${CONTAINERS}/write`, DELEGATION_KEY],
-    dataActions: [
-      `${BLOBS}/delete`,
-      `${BLOBS}/read`,
-      `${BLOBS}/write`,
-      `${BLOBS}/move/action`,
-      `${BLOBS}/add/action`,
-    ],
+    dataActions: [`${BLOBS}/delete`, `${BLOBS}/read`, `${BLOBS}/write`, `${BLOBS}/move/action`, `${BLOBS}/add/action`],
   },
   {
     id: "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1",

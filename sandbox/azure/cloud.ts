@@ -44,8 +44,12 @@ export class Cloud {
       .map(([, resource]) => resource);
   }
 
+  all(): ArmResource[] {
+    return Object.values(this.#state.value.resources);
+  }
+
   ofType(token: string): ArmResource[] {
-    return Object.values(this.#state.value.resources).filter((resource) => resource.token === token);
+    return this.all().filter((resource) => resource.token === token);
   }
 
   save(resource: ArmResource): void {

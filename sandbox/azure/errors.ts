@@ -5,7 +5,7 @@ export class ArmError extends Error {
 
   constructor(status: number, code: string, message: string) {
     super(`Status=${status} Code="${code}" Message="${message}"`);
-    this.name = "ArmError";
+    this.name = code;
     this.status = status;
     this.code = code;
   }

@@ -9,13 +9,14 @@ import type {
   TokenService,
   VaultService,
 } from "../contracts.ts";
-import { kubernetesProvider } from "../kubernetes/index.ts";
+import { Kubernetes } from "../kubernetes/index.ts";
 import type { Clusters } from "../kubernetes/index.ts";
 import { azureNativeSession, callerOf } from "./azure-native.ts";
 import { Cloud } from "./cloud.ts";
 import { ProviderServer } from "./provider.ts";
 import type { AzureServices } from "./resource-type.ts";
 import { ResourceManager } from "./resource-manager.ts";
+import { RESOURCE_TYPES } from "./resources/index.ts";
 import { managedCluster } from "./resources/managed-cluster.ts";
 import { publicIpListener } from "./resources/network.ts";
 import type { Roles } from "./roles.ts";
@@ -49,21 +50,26 @@ export class SandboxAzure implements SandboxService, RoleBasedAccess {
   /** Ports by plugin name, for `PULUMI_DEBUG_PROVIDERS`; filled by `start`. */
   readonly providers: Record<string, number> = {};
   readonly #services: AzureServices;
+  readonly #manager: ResourceManager;
   readonly #servers: Readonly<Record<string, ProviderServer>>;
 
   /** Services must be started before the first resource is deployed; roles are built first because the data planes need them. */
   constructor(host: SandboxHost, { cleanRoom, ...dependencies }: AzureDependencies) {
-    const services = { host, cloud: new Cloud(host), ...dependencies };
+    const kubernetes = new Kubernetes(host, this.#clusters(), cleanRoom);
+    const clusterDeleted = (id: string): Promise<void> => kubernetes.forgetCluster(id);
+    const services = { host, cloud: new Cloud(host), clusterDeleted, ...dependencies };
     const manager = new ResourceManager(services);
     this.#services = services;
+    this.#manager = manager;
     this.#servers = {
       "azure-native": new ProviderServer({
         name: "azure-native",
         version: AZURE_NATIVE_VERSION,
         configure: (config) => azureNativeSession(services, manager, callerOf(config, services.tokens)),
+        diffConfig: () => [],
         log: (line) => host.log("azure", line),
       }),
-      kubernetes: new ProviderServer(kubernetesProvider(host, this.#clusters(), cleanRoom)),
+      kubernetes: new ProviderServer(kubernetes.definition),
     };
   }
 
@@ -81,6 +87,20 @@ export class SandboxAzure implements SandboxService, RoleBasedAccess {
 
   isAllowed(objectId: string, operation: { action: string } | { dataAction: string }, scope: string): boolean {
     return this.#services.roles.isAllowed(objectId, operation, scope);
+  }
+
+  /** Ids and Pulumi types of everything that exists, for status displays. */
+  resources(): { id: string; type: string }[] {
+    const known = this.#services.cloud.all().filter(({ token }) => RESOURCE_TYPES.some((type) => type.token === token));
+    return known.map(({ id, token }) => ({ id, type: token }));
+  }
+
+  /**
+   * Deletes a resource, and what is below it, behind the back of whoever deployed it: as somebody would in the portal.
+   * @throws when there is none.
+   */
+  async deleteResource(id: string): Promise<void> {
+    await this.#manager.deleteUnasked(id);
   }
 
   /** What the Kubernetes stand-in may know of Azure. */

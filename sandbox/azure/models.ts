@@ -71,7 +71,8 @@ function checkComposite(walk: Walk, mapper: Mapper, value: unknown, path: string
     const property = names.get(key.toLowerCase());
     if (property) check(walk, property, item, join(path, key));
     else if (mapper.type.additionalProperties) check(walk, mapper.type.additionalProperties, item, join(path, key));
-    else if (!walk.reference.newer?.includes(general(join(path, key)))) fail(walk, join(path, key), `could not be found on '${mapper.type.className}'; check the spelling`);
+    else if (!walk.reference.newer?.includes(general(join(path, key))))
+      fail(walk, join(path, key), `could not be found on '${mapper.type.className}'; check the spelling`);
   }
 }
 
@@ -122,13 +123,18 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 function checkConstraints(walk: Walk, mapper: Mapper, value: unknown, path: string): void {
   const { InclusiveMinimum, InclusiveMaximum, MinLength, MaxLength, Pattern } = mapper.constraints ?? {};
   if (typeof value === "number") {
-    if (InclusiveMinimum !== undefined && value < InclusiveMinimum) fail(walk, path, `must be at least ${InclusiveMinimum}`);
-    if (InclusiveMaximum !== undefined && value > InclusiveMaximum) fail(walk, path, `must be at most ${InclusiveMaximum}`);
+    if (InclusiveMinimum !== undefined && value < InclusiveMinimum)
+      fail(walk, path, `must be at least ${InclusiveMinimum}`);
+    if (InclusiveMaximum !== undefined && value > InclusiveMaximum)
+      fail(walk, path, `must be at most ${InclusiveMaximum}`);
   }
   if (typeof value === "string") {
-    if (MinLength !== undefined && value.length < MinLength) fail(walk, path, `must have at least ${MinLength} characters`);
-    if (MaxLength !== undefined && value.length > MaxLength) fail(walk, path, `must have at most ${MaxLength} characters`);
-    if (Pattern && !new RegExp(Pattern.source, Pattern.flags).test(value)) fail(walk, path, `must match ${Pattern.source}`);
+    if (MinLength !== undefined && value.length < MinLength)
+      fail(walk, path, `must have at least ${MinLength} characters`);
+    if (MaxLength !== undefined && value.length > MaxLength)
+      fail(walk, path, `must have at most ${MaxLength} characters`);
+    if (Pattern && !new RegExp(Pattern.source, Pattern.flags).test(value))
+      fail(walk, path, `must match ${Pattern.source}`);
   }
 }
 

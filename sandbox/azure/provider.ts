@@ -49,6 +49,8 @@ export interface ProviderDefinition {
   readonly version: string;
   /** Provider configuration without secret markers. @throws when it cannot be used. */
   configure(config: Args): ProviderSession;
+  /** Configuration keys that differ so much that everything deployed with the old ones has to be replaced. */
+  diffConfig(olds: Args, news: Args): readonly string[];
   log(line: string): void;
 }
 
@@ -104,9 +106,13 @@ export class ProviderServer {
       checkConfig: this.#unary("CheckConfig", async ({ request }: Call<pb.CheckRequest>) =>
         new pb.CheckResponse().setInputs(request.getNews()),
       ),
-      diffConfig: this.#unary("DiffConfig", async () =>
-        new pb.DiffResponse().setChanges(pb.DiffResponse.DiffChanges.DIFF_UNKNOWN),
-      ),
+      diffConfig: this.#unary("DiffConfig", async ({ request }: Call<pb.DiffRequest>) => {
+        const [olds, news] = [plainArgs(fromStruct(request.getOldInputs())), plainArgs(fromStruct(request.getNews()))];
+        // Unknown: the engine compares the values itself.
+        return new pb.DiffResponse()
+          .setChanges(pb.DiffResponse.DiffChanges.DIFF_UNKNOWN)
+          .setReplacesList([...this.#definition.diffConfig(olds, news)]);
+      }),
       configure: this.#unary("Configure", async (call: Call<pb.ConfigureRequest>) => {
         const config = plainArgs(fromStruct(call.request.getArgs()));
         this.#sessions.set(call.getPeer(), this.#definition.configure(config));

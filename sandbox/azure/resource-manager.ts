@@ -1,4 +1,5 @@
 import type { ArmResource } from "./cloud.ts";
+import { normalizedLocation } from "./diff.ts";
 import { ArmError } from "./errors.ts";
 import { armTypeOf, parseId } from "./resource-type.ts";
 import type { AzureServices, Caller, ResourceContext, ResourceType } from "./resource-type.ts";
@@ -55,10 +56,15 @@ export class ResourceManager {
   /** Deletes a resource and everything below it; nothing happens when it is gone already. */
   async delete(caller: Caller, type: ResourceType, id: string): Promise<void> {
     this.authorize(caller, type.writeAction ?? actionOf(type, "delete"), id);
-    const resource = this.#services.cloud.find(id);
-    if (!resource) return;
-    for (const child of this.#services.cloud.below(id)) await this.#remove(caller, child);
-    await this.#remove(caller, resource);
+    if (this.#services.cloud.find(id)) await this.#cascade(caller, id);
+  }
+
+  /** As `delete`, by whoever owns the subscription. @throws when there is no such resource. */
+  async deleteUnasked(id: string): Promise<void> {
+    const subscriptionId = id.split("/")[2] ?? "";
+    const principal = ownerOf(subscriptionId, this.#services.tokens);
+    if (!principal || !this.#services.cloud.find(id)) throw new Error(`There is no resource '${id}'.`);
+    await this.#cascade({ principal, subscriptionId }, id);
   }
 
   /** @throws 401, 403 or 404 as Azure words it. */
@@ -77,6 +83,11 @@ export class ResourceManager {
         `to perform action '${action}' over scope '${scope}' or the scope is invalid. If access was recently granted, please ` +
         "refresh your credentials.",
     );
+  }
+
+  async #cascade(caller: Caller, id: string): Promise<void> {
+    for (const child of this.#services.cloud.below(id)) await this.#remove(caller, child);
+    await this.#remove(caller, this.#services.cloud.find(id)!);
   }
 
   async #remove(caller: Caller, resource: ArmResource): Promise<void> {
@@ -112,6 +123,7 @@ export class ResourceManager {
       ...resource.body,
       name: resource.id.slice(resource.id.lastIndexOf("/") + 1),
       type: armTypeOf(type),
+      ...(typeof resource.body.location === "string" && { location: normalizedLocation(resource.body.location) }),
       azureApiVersion: type.apiVersion,
       ...resource.outputs,
       ...live,
@@ -123,7 +135,8 @@ export class ResourceManager {
 function actionOf(type: ResourceType, verb: "read" | "write" | "delete"): string {
   const armType = armTypeOf(type);
   // Resource groups are the one type whose operations are named differently from the type.
-  const prefix = armType === "Microsoft.Resources/resourceGroups" ? "Microsoft.Resources/subscriptions/resourceGroups" : armType;
+  const prefix =
+    armType === "Microsoft.Resources/resourceGroups" ? "Microsoft.Resources/subscriptions/resourceGroups" : armType;
   return `${prefix}/${verb}`;
 }
 

@@ -22,6 +22,8 @@ export interface AzureServices {
   readonly ccf: CcfService;
   readonly roles: Roles;
   readonly cloud: Cloud;
+  /** Takes along what is installed on a cluster that is deleted. */
+  clusterDeleted(clusterId: string): Promise<void>;
 }
 
 /** One PUT, GET or DELETE on a resource. */

@@ -42,7 +42,11 @@ export class Roles implements RoleBasedAccess {
   assign(assignment: RoleAssignment): void {
     const { scope, principalId, roleId } = assignment;
     if (!BUILTIN_ROLES.some(({ id }) => id === roleId)) {
-      throw new ArmError(404, "RoleDefinitionDoesNotExist", `The specified role definition with ID '${roleId}' does not exist.`);
+      throw new ArmError(
+        404,
+        "RoleDefinitionDoesNotExist",
+        `The specified role definition with ID '${roleId}' does not exist.`,
+      );
     }
     const twin = this.#state.value.assignments.find(
       (other) =>
@@ -82,7 +86,11 @@ export class Roles implements RoleBasedAccess {
   }
 
   #save(assignments: RoleAssignment[]): void {
-    if (assignments.length === this.#state.value.assignments.length && assignments.every((a, i) => a === this.#state.value.assignments[i])) return;
+    if (
+      assignments.length === this.#state.value.assignments.length &&
+      assignments.every((a, i) => a === this.#state.value.assignments[i])
+    )
+      return;
     this.#state.value.assignments = assignments;
     this.#state.save();
   }

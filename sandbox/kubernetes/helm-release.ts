@@ -8,7 +8,10 @@ import { DNS_LABEL } from "./namespace.ts";
 /** The chart that is a clean room; compared with the last part of the chart's reference. */
 const AGENT_CHART = "cleanroom-spark-analytics-agent";
 /** Charts that are known and only exist: nothing runs in this cluster but the agent. */
-const OTHER_CHARTS = ["spark-operator", "cleanroom-spark-frontend", "virtualnode", "external-dns"];
+const OTHER_CHARTS = [
+  ...["spark-operator", "cleanroom-spark-frontend", "virtualnode", "external-dns"],
+  ...["prometheus", "loki", "tempo", "grafana"],
+];
 
 const PIP_NAME = "service.beta.kubernetes.io/azure-pip-name";
 const PIP_RESOURCE_GROUP = "service.beta.kubernetes.io/azure-load-balancer-resource-group";
@@ -47,14 +50,20 @@ export const helmRelease: KubernetesType = {
     for (const property of ["name", "namespace"]) {
       const value = inputs[property];
       if (value === UNKNOWN || (typeof value === "string" && value.length <= 53 && DNS_LABEL.test(value))) continue;
-      failures.push({ property, reason: `'${property}' must be a DNS label of at most 53 characters, not ${JSON.stringify(value)}` });
+      failures.push({
+        property,
+        reason: `'${property}' must be a DNS label of at most 53 characters, not ${JSON.stringify(value)}`,
+      });
     }
     if (inputs.chart === UNKNOWN) return failures;
     const chart = chartName(inputs);
     if (chart === AGENT_CHART) return [...failures, ...checkAgentValues(inputs.values)];
     if (OTHER_CHARTS.includes(chart)) return failures;
     const known = [AGENT_CHART, ...OTHER_CHARTS].join(", ");
-    return [...failures, { property: "chart", reason: `'chart' ${JSON.stringify(chart)} is not known to the sandbox; it knows ${known}` }];
+    return [
+      ...failures,
+      { property: "chart", reason: `'chart' ${JSON.stringify(chart)} is not known to the sandbox; it knows ${known}` },
+    ];
   },
 
   id: ({ namespace, name }) => `${String(namespace)}/${String(name)}`,

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
+import { parse } from "yaml";
 import type { CleanRoomService, SandboxHost, StateDocument } from "../contracts.ts";
 import { detailedDiff } from "../azure/diff.ts";
 import { automaticName } from "../azure/naming.ts";
 import type { Failure, ProviderDefinition, ProviderSession } from "../azure/provider.ts";
-import { plainArgs, withSecretsOf } from "../azure/values.ts";
+import { UNKNOWN, plainArgs, withSecretsOf } from "../azure/values.ts";
 import type { Args } from "../azure/values.ts";
 import { helmRelease } from "./helm-release.ts";
 import { namespace } from "./namespace.ts";
@@ -53,29 +55,60 @@ type Document = StateDocument<{ objects: Record<string, Deployed> }>;
 const TYPES: readonly KubernetesType[] = [helmRelease, namespace];
 
 /**
- * Stands in for the Kubernetes API server and Helm on a simulated AKS cluster: the agent's chart starts the clean room, everything
+ * Stands in for the Kubernetes API server and Helm on simulated AKS clusters: the agent's chart starts the clean room, everything
  * else is remembered and nothing runs. The kubeconfig of the provider decides the cluster.
  */
-export function kubernetesProvider(host: SandboxHost, clusters: Clusters, cleanRoom: CleanRoomService): ProviderDefinition {
-  const state: Document = host.document("kubernetes-objects", () => ({ objects: {} }));
-  return {
-    name: "kubernetes",
-    version: KUBERNETES_VERSION,
-    log: (line) => host.log("kubernetes", line),
-    configure: (config) => {
-      const configured = String(config.namespace ?? "default");
-      // The cluster may be created in the same run: who it is gets decided when it is first needed.
-      const context = (): KubernetesContext => {
-        const cluster = typeof config.kubeconfig === "string" ? clusters.authenticate(config.kubeconfig) : undefined;
-        if (cluster) return { clusterId: cluster.id, clusters, cleanRoom, namespace: configured };
-        throw new Error(
-          "configured Kubernetes cluster is unreachable: the provider's kubeconfig must be one of listManagedClusterAdminCredentials " +
-            "or listManagedClusterUserCredentials of a cluster that exists.",
-        );
-      };
-      return session(state, context, configured);
-    },
-  };
+export class Kubernetes {
+  readonly definition: ProviderDefinition;
+  readonly #state: Document;
+  readonly #clusters: Clusters;
+  readonly #cleanRoom: CleanRoomService;
+
+  constructor(host: Pick<SandboxHost, "document" | "log">, clusters: Clusters, cleanRoom: CleanRoomService) {
+    this.#state = host.document("kubernetes-objects", () => ({ objects: {} }));
+    this.#clusters = clusters;
+    this.#cleanRoom = cleanRoom;
+    this.definition = {
+      name: "kubernetes",
+      version: KUBERNETES_VERSION,
+      log: (line) => host.log("kubernetes", line),
+      diffConfig: (olds, news) => (isSameCluster(olds.kubeconfig, news.kubeconfig) ? [] : ["kubeconfig"]),
+      configure: (config) => {
+        const namespace = String(config.namespace ?? "default");
+        return session(this.#state, () => this.#context(config.kubeconfig, namespace), namespace);
+      },
+    };
+  }
+
+  /** What was installed on a cluster ends with it. */
+  async forgetCluster(clusterId: string): Promise<void> {
+    const { objects } = this.#state.value;
+    const context = { clusterId, clusters: this.#clusters, cleanRoom: this.#cleanRoom, namespace: "" };
+    for (const name of Object.keys(objects).filter((candidate) =>
+      candidate.startsWith(`${clusterId.toLowerCase()} `),
+    )) {
+      const [, token, id] = name.split(" ") as [string, string, string];
+      await kubernetesType(token).remove?.(context, id, objects[name]!.inputs);
+      delete objects[name];
+    }
+    this.#state.save();
+  }
+
+  #context(kubeconfig: unknown, namespace: string): KubernetesContext {
+    const cluster = typeof kubeconfig === "string" ? this.#clusters.authenticate(kubeconfig) : undefined;
+    if (cluster) return { clusterId: cluster.id, clusters: this.#clusters, cleanRoom: this.#cleanRoom, namespace };
+    throw new Error(
+      "configured Kubernetes cluster is unreachable: the provider's kubeconfig must be one of listManagedClusterAdminCredentials " +
+        "or listManagedClusterUserCredentials of a cluster that exists.",
+    );
+  }
+}
+
+/** Whether two kubeconfigs are for one cluster: credentials may change, the cluster may not. Unknown ones may well be. */
+function isSameCluster(old: unknown, now: unknown): boolean {
+  if (typeof old !== "string" || typeof now !== "string" || now === UNKNOWN) return true;
+  const clusters = [old, now].map((kubeconfig) => (parse(kubeconfig) as Args | null)?.clusters);
+  return isDeepStrictEqual(clusters[0], clusters[1]);
 }
 
 function session(state: Document, context: () => KubernetesContext, defaultNamespace: string): ProviderSession {

@@ -18,7 +18,12 @@ export const namespace: KubernetesType = {
   check({ metadata }) {
     const name = String((metadata as Args).name);
     if (DNS_LABEL.test(name)) return [];
-    return [{ property: "metadata.name", reason: `'metadata.name' must be a DNS label of at most 63 characters, not "${name}"` }];
+    return [
+      {
+        property: "metadata.name",
+        reason: `'metadata.name' must be a DNS label of at most 63 characters, not "${name}"`,
+      },
+    ];
   },
 
   id: ({ metadata }) => String((metadata as Args).name),

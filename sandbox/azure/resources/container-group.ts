@@ -1,3 +1,4 @@
+import { normalizedLocation } from "../diff.ts";
 import { ArmError } from "../errors.ts";
 import type { Failure } from "../provider.ts";
 import type { PutContext, ResourceType } from "../resource-type.ts";
@@ -22,9 +23,9 @@ export const containerGroup: ResourceType = {
     maxLength: 63,
   },
   located: true,
-  // The service refuses to change these on a running group; changed containers or policy mean other, newly measured instances.
+  // Changed containers or another policy mean other, newly measured instances; most of the rest the service refuses to change.
   replaceOn: [
-    ...["containers", "initContainers", "volumes", "osType", "restartPolicy", "sku", "ipAddress", "subnetIds", "dnsConfig"],
+    ...["containers", "initContainers", "volumes", "osType", "restartPolicy", "sku", "subnetIds", "dnsConfig"],
     ...["confidentialComputeProperties", "imageRegistryCredentials", "priority", "zones", "encryptionProperties"],
   ],
   writeOnly: ["storageAccountKey", "secureValue", "password"],
@@ -47,15 +48,23 @@ export const containerGroup: ResourceType = {
       priority: ["Regular", "Spot"],
     },
   },
-  check: (inputs) => [...checkConfidential(inputs), ...checkDnsLabel(inputs), ...checkContainers(inputs), ...checkPorts(inputs)],
+  check: (inputs) => [
+    ...checkConfidential(inputs),
+    ...checkDnsLabel(inputs),
+    ...checkContainers(inputs),
+    ...checkPorts(inputs),
+  ],
 
   async put(context) {
-    const { id, body, cloud } = context;
+    const { id, path, body, cloud } = context;
     const ipAddress = body.ipAddress as Args | undefined;
     if (typeof ipAddress?.dnsNameLabel === "string") {
       const label = ipAddress.dnsNameLabel;
-      const taken = `The DNS name label '${label}' in region '${String(body.location)}' is not available: another container group has it.`;
-      cloud.claim("aci-dns", `${String(body.location)}:${label}`, id, new ArmError(409, "DnsNameLabelNotAvailable", taken));
+      const group = path.containerGroupName!;
+      const taken = `The DNS name label '${label}' in container group '${group}' not available. Try using a different label.`;
+      cloud.release(id, "aci-dns");
+      const region = normalizedLocation(String(body.location));
+      cloud.claim("aci-dns", `${region}:${label}`, id, new ArmError(400, "DnsNameLabelNotAvailable", taken));
     }
     const configuration = ccfConfiguration(body);
     const ports = configuration === undefined ? undefined : await startCcfNode(context, configuration);
@@ -91,15 +100,18 @@ function checkConfidential({ sku, confidentialComputeProperties }: Args): Failur
 
 function checkDnsLabel({ ipAddress }: Args): Failure[] {
   const label = isObject(ipAddress) ? ipAddress.dnsNameLabel : undefined;
-  if (label === undefined || label === UNKNOWN || /^[a-z0-9](?:[a-z0-9-]{3,61})[a-z0-9]$/i.test(String(label))) return [];
-  const reason = "'ipAddress.dnsNameLabel' must be 5 to 63 letters, digits and '-', not starting or ending with '-'";
+  if (label === undefined || label === UNKNOWN || /^[a-z][a-z0-9-]{3,61}[a-z0-9]$/.test(String(label))) return [];
+  const reason =
+    "'ipAddress.dnsNameLabel' must be 5 to 63 lower-case letters, digits and '-', starting with a letter and not ending with '-'";
   return [{ property: "ipAddress.dnsNameLabel", reason }];
 }
 
 function checkContainers({ containers, volumes }: Args): Failure[] {
   if (!Array.isArray(containers)) return [];
-  if (containers.length === 0) return [{ property: "containers", reason: "'containers' must hold at least one container" }];
-  const mountable = Array.isArray(volumes) && !hasUnknown(volumes) ? volumes.map((volume) => (volume as Args).name) : undefined;
+  if (containers.length === 0)
+    return [{ property: "containers", reason: "'containers' must hold at least one container" }];
+  const mountable =
+    Array.isArray(volumes) && !hasUnknown(volumes) ? volumes.map((volume) => (volume as Args).name) : undefined;
   return containers.flatMap((container: unknown, index) => {
     if (!isObject(container)) return [];
     const path = `containers[${index}]`;
@@ -110,7 +122,10 @@ function checkContainers({ containers, volumes }: Args): Failure[] {
       const name = isObject(mount) ? mount.name : undefined;
       if (name === undefined || name === UNKNOWN || (volumes !== undefined && !mountable)) continue;
       if (!mountable?.includes(name)) {
-        failures.push({ property: `${path}.volumeMounts`, reason: `The volume '${String(name)}' of '${path}' could not be found.` });
+        failures.push({
+          property: `${path}.volumeMounts`,
+          reason: `The volume '${String(name)}' of '${path}' could not be found.`,
+        });
       }
     }
     return failures;
@@ -119,9 +134,17 @@ function checkContainers({ containers, volumes }: Args): Failure[] {
 
 /** A public port must be open on some container of the group. */
 function checkPorts({ containers, ipAddress }: Args): Failure[] {
-  if (!isObject(ipAddress) || hasUnknown(ipAddress.ports) || !Array.isArray(ipAddress.ports) || !Array.isArray(containers)) return [];
+  if (
+    !isObject(ipAddress) ||
+    hasUnknown(ipAddress.ports) ||
+    !Array.isArray(ipAddress.ports) ||
+    !Array.isArray(containers)
+  )
+    return [];
   if (containers.some((container) => !isObject(container) || hasUnknown(container.ports))) return [];
-  const open = containers.flatMap((container: Args) => (container.ports as Args[] | undefined) ?? []).map(({ port }) => port);
+  const open = containers
+    .flatMap((container: Args) => (container.ports as Args[] | undefined) ?? [])
+    .map(({ port }) => port);
   return (ipAddress.ports as Args[])
     .filter(({ port }) => !open.includes(port))
     .map(({ port }) => ({
@@ -146,18 +169,13 @@ function ccfConfiguration(body: Args): string | undefined {
   return value === undefined ? undefined : String(value);
 }
 
-async function startCcfNode({ id, path, body, ccf, cloud }: PutContext, configuration: string): Promise<readonly number[]> {
+async function startCcfNode(context: PutContext, configuration: string): Promise<readonly number[]> {
+  const { id, path, body, ccf } = context;
   const policy = (body.confidentialComputeProperties as Args | undefined)?.ccePolicy;
-  const { account, share } = ledgerVolume(body);
-  const shares = cloud.ofType("azure-native:storage:FileShare");
-  const suffix = `/storageaccounts/${account}/fileservices/default/shares/${share}`.toLowerCase();
-  if (!shares.some((resource) => resource.id.toLowerCase().endsWith(suffix))) {
-    throw new ArmError(
-      400,
-      "AzureFileShareNotFound",
-      `The Azure file share '${share}' could not be found in storage account '${account}'.`,
-    );
-  }
+  const { account, share, key } = ledgerVolume(context.body);
+  requireMountable(context, account, share, key);
+  // Any change restarts the containers of a group in place, and with them goes what the node had in memory.
+  if (context.previous) await ccf.stopNode(id);
   const { ports } = await ccf.startNode({
     resourceId: id,
     name: path.containerGroupName!,
@@ -168,7 +186,25 @@ async function startCcfNode({ id, path, body, ccf, cloud }: PutContext, configur
   return ports;
 }
 
-function ledgerVolume(body: Args): { account: string; share: string } {
+/** The share must exist, and the account must take the key the group mounts it with. */
+function requireMountable({ cloud, blobs }: PutContext, account: string, share: string, key: string): void {
+  const refuse = (reason: string): never => {
+    throw new ArmError(400, "FailedMountAzureFileVolume", `Failed to mount Azure File Volume: ${reason}`);
+  };
+  const owner = cloud.ofType("azure-native:storage:StorageAccount").find(({ id }) => id.endsWith(`/${account}`));
+  if (!owner) return refuse(`there is no storage account '${account}'.`);
+  if (!cloud.find(`${owner.id}/fileServices/default/shares/${share}`)) {
+    return refuse(`storage account '${account}' has no file share '${share}'.`);
+  }
+  if (owner.body.allowSharedKeyAccess === false) {
+    return refuse(`storage account '${account}' does not allow access with keys (allowSharedKeyAccess is false).`);
+  }
+  if (!blobs.accountKeys(account).includes(key)) {
+    refuse(`'storageAccountKey' is not a key of storage account '${account}'.`);
+  }
+}
+
+function ledgerVolume(body: Args): { account: string; share: string; key: string } {
   const container = (body.containers as Args[]).find(({ name }) => name === CCF_CONTAINER)!;
   const mounted = ((container.volumeMounts ?? []) as Args[]).map(({ name }) => name);
   const volumes = ((body.volumes ?? []) as Args[]).filter(({ name, azureFile }) => mounted.includes(name) && azureFile);
@@ -180,7 +216,11 @@ function ledgerVolume(body: Args): { account: string; share: string } {
       `The container '${CCF_CONTAINER}' must mount a volume of kind 'azureFile': the ledger is kept there.`,
     );
   }
-  return { account: String(azureFile.storageAccountName), share: String(azureFile.shareName) };
+  return {
+    account: String(azureFile.storageAccountName),
+    share: String(azureFile.shareName),
+    key: String(azureFile.storageAccountKey),
+  };
 }
 
 /**

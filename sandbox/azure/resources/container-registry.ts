@@ -29,7 +29,12 @@ export const registry: ResourceType = {
   },
   async put({ id, path, body, cloud }) {
     const loginServer = `${path.registryName!.toLowerCase()}.azurecr.io`;
-    cloud.claim("registry", path.registryName!, id, new ArmError(409, "AlreadyInUse", `The registry DNS name ${loginServer} is already in use.`));
+    cloud.claim(
+      "registry",
+      path.registryName!,
+      id,
+      new ArmError(409, "AlreadyInUse", `The registry DNS name ${loginServer} is already in use.`),
+    );
     const { name } = body.sku as Args;
     return { outputs: { loginServer, provisioningState: "Succeeded", sku: { name, tier: name } } };
   },

@@ -28,7 +28,13 @@ export const userAssignedIdentity: ResourceType = {
     const principalId = guidOf(`principal ${generation} of ${id.toLowerCase()}`);
     const clientId = guidOf(`client ${generation} of ${id.toLowerCase()}`);
     const { tenantId } = caller.principal;
-    tokens.addManagedIdentity({ objectId: principalId, clientId, tenantId, kind: "managedIdentity", name: path.resourceName! });
+    tokens.addManagedIdentity({
+      objectId: principalId,
+      clientId,
+      tenantId,
+      kind: "managedIdentity",
+      name: path.resourceName!,
+    });
     return { outputs: { principalId, clientId, tenantId }, data: { generation } };
   },
 
@@ -87,7 +93,10 @@ export const federatedIdentityCredential: ResourceType = {
   },
 
   async remove(context) {
-    register(context, siblings(context).filter((other) => other.id.toLowerCase() !== context.id.toLowerCase()));
+    register(
+      context,
+      siblings(context).filter((other) => other.id.toLowerCase() !== context.id.toLowerCase()),
+    );
   },
 };
 

@@ -22,7 +22,19 @@ export const managedCluster: ResourceType = {
     maxLength: 63,
   },
   located: true,
-  replaceOn: ["diskEncryptionSetID", "dnsPrefix", "fqdnSubdomain", "linuxProfile", "networkProfile", "nodeResourceGroup", "windowsProfile"],
+  replaceOn: [
+    ...["diskEncryptionSetID", "dnsPrefix", "fqdnSubdomain", "linuxProfile", "nodeResourceGroup", "windowsProfile"],
+    ...[
+      "serviceCidr",
+      "serviceCidrs",
+      "dnsServiceIP",
+      "networkMode",
+      "networkPlugin",
+      "networkPluginMode",
+      "podCidr",
+    ].map((property) => `networkProfile.${property}`),
+    ...["networkDataplane", "networkPolicy", "outboundType"].map((property) => `networkProfile.${property}`),
+  ],
   writeOnly: ["adminPassword", "secret"],
   model: { client: "arm-containerservice", model: "ManagedCluster", newer: ["kind", "privateLinkResources"] },
   check: (inputs) => [...checkIdentity(inputs), ...checkPools(inputs), ...checkDns(inputs)],
@@ -48,7 +60,8 @@ export const managedCluster: ResourceType = {
     } as const;
     for (const identity of [system, kubelet]) tokens.addManagedIdentity(identity);
     const location = String(body.location);
-    const nodeResourceGroup = body.nodeResourceGroup ?? `MC_${path.resourceGroupName!}_${path.resourceName!}_${location}`;
+    const nodeResourceGroup =
+      body.nodeResourceGroup ?? `MC_${path.resourceGroupName!}_${path.resourceName!}_${location}`;
     const version = String(body.kubernetesVersion ?? DEFAULT_KUBERNETES_VERSION);
     return {
       outputs: {
@@ -87,7 +100,8 @@ export const managedCluster: ResourceType = {
     };
   },
 
-  async remove({ id, cloud, tokens }: ResourceContext) {
+  async remove({ id, cloud, tokens, clusterDeleted }: ResourceContext) {
+    await clusterDeleted(id);
     for (const objectId of cloud.find(id)!.data.principals as string[]) tokens.removeManagedIdentity(objectId);
   },
 };
@@ -123,7 +137,12 @@ function checkIdentity({ identity, servicePrincipalProfile }: Args): Failure[] {
 function checkPools({ agentPoolProfiles }: Args): Failure[] {
   if (hasUnknown(agentPoolProfiles)) return [];
   if (!Array.isArray(agentPoolProfiles) || agentPoolProfiles.length === 0) {
-    return [{ property: "agentPoolProfiles", reason: "'agentPoolProfiles' must hold at least one pool: required on creation" }];
+    return [
+      {
+        property: "agentPoolProfiles",
+        reason: "'agentPoolProfiles' must hold at least one pool: required on creation",
+      },
+    ];
   }
   if (agentPoolProfiles.some((pool) => isObject(pool) && pool.mode === "System")) return [];
   return [{ property: "agentPoolProfiles", reason: "'agentPoolProfiles' must hold a pool of mode 'System'" }];

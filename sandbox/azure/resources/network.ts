@@ -1,5 +1,6 @@
 import { ArmError } from "../errors.ts";
 import type { ModelReference } from "../models.ts";
+import type { Failure } from "../provider.ts";
 import type { NameRule, ResourceType } from "../resource-type.ts";
 import { UNKNOWN, isObject } from "../values.ts";
 import type { Args } from "../values.ts";
@@ -31,7 +32,7 @@ export const publicIpAddress: ResourceType = {
   apiVersion: API_VERSION,
   name: networkName("publicIpAddressName", 1, 80),
   located: true,
-  replaceOn: ["publicIPAddressVersion", "publicIPAllocationMethod", "sku", "zones"],
+  replaceOn: ["publicIPAddressVersion", "publicIPPrefix", "sku", "zones"],
   model: networkModel("PublicIPAddress", {
     values: {
       "sku.name": ["Basic", "Standard", "StandardV2"],
@@ -48,7 +49,11 @@ export const publicIpAddress: ResourceType = {
       const reason = `'dnsSettings.domainNameLabel' must match ^[a-z][a-z0-9-]{1,61}[a-z0-9]$, not ${JSON.stringify(label)}`;
       failures.push({ property: "dnsSettings.domainNameLabel", reason });
     }
-    if (isObject(sku) && sku.name === "Standard" && ![undefined, "Static", UNKNOWN].includes(publicIPAllocationMethod as string)) {
+    if (
+      isObject(sku) &&
+      sku.name === "Standard" &&
+      ![undefined, "Static", UNKNOWN].includes(publicIPAllocationMethod as string)
+    ) {
       const reason = "'publicIPAllocationMethod' must be Static for the sku Standard";
       failures.push({ property: "publicIPAllocationMethod", reason });
     }
@@ -60,7 +65,12 @@ export const publicIpAddress: ResourceType = {
     cloud.release(id, "public-dns");
     if (label !== undefined) {
       const record = `${String(label)}.${String(body.location)}.cloudapp.azure.com`;
-      cloud.claim("public-dns", record, id, new ArmError(400, "DnsRecordInUse", `DNS record ${record} is already used by another public IP.`));
+      cloud.claim(
+        "public-dns",
+        record,
+        id,
+        new ArmError(400, "DnsRecordInUse", `DNS record ${record} is already used by another public IP.`),
+      );
     }
     // Loopback has no free port 443, so where Azure answers a host name, the sandbox answers an authority with a port;
     // `https://` followed by it is a working address in either world.
@@ -117,7 +127,12 @@ export const natGateway = recordOnly({
   model: networkModel("NatGateway", { values: { "sku.name": ["Standard", "StandardV2"] } }),
 });
 
-/** Private zones are global: their location is the word "global", and the program says so. */
+/** Private zones are global: their location is the word "global", and the program has to say so. */
+function checkGlobal({ location }: Args): Failure[] {
+  if (location === UNKNOWN || String(location).toLowerCase() === "global") return [];
+  return [{ property: "location", reason: "'location' must be 'global' for private DNS zones and their links" }];
+}
+
 export const privateZone = recordOnly(
   {
     token: "azure-native:privatedns:PrivateZone",
@@ -131,6 +146,7 @@ export const privateZone = recordOnly(
     },
     located: false,
     replaceOn: ["location"],
+    check: checkGlobal,
   },
   "2024-06-01",
 );
@@ -142,6 +158,7 @@ export const virtualNetworkLink = recordOnly(
     name: networkName("virtualNetworkLinkName", 1, 80),
     located: false,
     replaceOn: ["location", "virtualNetwork"],
+    check: checkGlobal,
   },
   "2024-06-01",
 );

@@ -1,7 +1,12 @@
+import type { Cloud } from "../cloud.ts";
 import { ArmError } from "../errors.ts";
 import { GUID } from "../guids.ts";
 import type { ResourceType } from "../resource-type.ts";
 import { ownerOf } from "../subscriptions.ts";
+import { UNKNOWN } from "../values.ts";
+
+const ROLE_DEFINITION =
+  /\/providers\/Microsoft\.Authorization\/roleDefinitions\/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export const roleAssignment: ResourceType = {
   token: "azure-native:authorization:RoleAssignment",
@@ -9,14 +14,35 @@ export const roleAssignment: ResourceType = {
   apiVersion: "2022-04-01",
   name: { input: "roleAssignmentName", pattern: GUID, rule: "a GUID", maxLength: 36, style: "guid" },
   located: false,
-  replaceOn: ["principalId", "roleDefinitionId", "principalType"],
+  replaceOn: ["principalId"],
   model: {
     client: "arm-authorization",
     model: "RoleAssignmentCreateParameters",
     values: { principalType: ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"] },
   },
 
-  async put({ id, path, body, caller, roles, tokens }) {
+  check({ roleDefinitionId, conditionVersion, condition }) {
+    const failures = [];
+    if (
+      roleDefinitionId !== undefined &&
+      roleDefinitionId !== UNKNOWN &&
+      !ROLE_DEFINITION.test(String(roleDefinitionId))
+    ) {
+      const reason =
+        "'roleDefinitionId' must be an ARM id ending with /providers/Microsoft.Authorization/roleDefinitions/<GUID>, not " +
+        JSON.stringify(roleDefinitionId);
+      failures.push({ property: "roleDefinitionId", reason });
+    }
+    if (condition !== undefined || conditionVersion !== undefined) {
+      failures.push({
+        property: "condition",
+        reason: "'condition' is not simulated: the sandbox could not enforce it",
+      });
+    }
+    return failures;
+  },
+
+  async put({ id, path, body, caller, cloud, roles, tokens }) {
     const scope = path.scope!.replace(/(?<=.)\/+$/, "");
     const principalId = String(body.principalId);
     const principal = tokens.findByObjectId(principalId);
@@ -40,6 +66,15 @@ export const roleAssignment: ResourceType = {
           `PrinciplaType '${String(body.principalType)}'.`,
       );
     }
+    requireTarget(scope, cloud);
+    const earlier = roles.find(id);
+    if (earlier && (earlier.principalId !== principalId || earlier.scope.toLowerCase() !== scope.toLowerCase())) {
+      throw new ArmError(
+        400,
+        "RoleAssignmentUpdateNotPermitted",
+        "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
+      );
+    }
     const roleId = String(body.roleDefinitionId).split("/").at(-1)!.toLowerCase();
     roles.assign({ id, scope, principalId, roleId });
     return { outputs: { scope, principalType: actual } };
@@ -48,6 +83,21 @@ export const roleAssignment: ResourceType = {
   get: async ({ id, roles }) => (roles.find(id) ? {} : undefined),
   remove: async ({ id, roles }) => roles.unassign(id),
 };
+
+/** What has no ARM record of its own (a key, a secret, a container made by a client) is taken on trust; what it is in must exist. */
+function requireTarget(scope: string, cloud: Cloud): void {
+  const target = /^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+(?:\/providers\/[^/]+\/[^/]+\/[^/]+)?/i.exec(
+    scope,
+  )?.[0];
+  if (!target || cloud.find(target)) return;
+  const [, group, resource] = /resourceGroups\/([^/]+)(?:\/providers\/(.+))?$/i.exec(target)!;
+  if (!resource) throw new ArmError(404, "ResourceGroupNotFound", `Resource group '${group}' could not be found.`);
+  throw new ArmError(
+    404,
+    "ResourceNotFound",
+    `The Resource '${resource}' under resource group '${group}' was not found.`,
+  );
+}
 
 function tenantOf(scope: string, tokens: Parameters<typeof ownerOf>[1]): string | undefined {
   const subscription = /^\/subscriptions\/([^/]+)/i.exec(scope)?.[1];

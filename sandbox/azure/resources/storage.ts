@@ -6,6 +6,7 @@ import { providerPath } from "./paths.ts";
 const ACCOUNT = providerPath("Microsoft.Storage/storageAccounts/{accountName}");
 const API_VERSION = "2024-01-01";
 const CONTAINER_PATTERN = /^(?:\$root|\$web|[a-z0-9](?:-?[a-z0-9]){2,62})$/;
+const MAX_SHARE_GIB = 102_400;
 const SHARE_PATTERN = /^[a-z0-9](?:-?[a-z0-9]){2,62}$/;
 
 const ACCOUNT_NAME = {
@@ -41,7 +42,12 @@ export const storageAccount: ResourceType = {
 
   async put({ id, path, body, caller, cloud, blobs }) {
     const name = path.accountName!;
-    cloud.claim("storage", name, id, new ArmError(409, "StorageAccountAlreadyTaken", `The storage account named ${name} is already taken.`));
+    cloud.claim(
+      "storage",
+      name,
+      id,
+      new ArmError(409, "StorageAccountAlreadyTaken", `The storage account named ${name} is already taken.`),
+    );
     const primaryEndpoints = await blobs.putAccount({
       id,
       name,
@@ -56,7 +62,10 @@ export const storageAccount: ResourceType = {
         primaryLocation: body.location,
         provisioningState: "Succeeded",
         statusOfPrimary: "available",
-        sku: { ...(body.sku as Args), tier: String((body.sku as Args).name).startsWith("Premium") ? "Premium" : "Standard" },
+        sku: {
+          ...(body.sku as Args),
+          tier: String((body.sku as Args).name).startsWith("Premium") ? "Premium" : "Standard",
+        },
         enableHttpsTrafficOnly: body.enableHttpsTrafficOnly ?? true,
         allowBlobPublicAccess: body.allowBlobPublicAccess ?? false,
         privateEndpointConnections: [],
@@ -78,10 +87,20 @@ export const staticWebsite: ResourceType = {
   check: (inputs) =>
     ["indexDocument", "error404Document"].flatMap((property) => {
       const value = inputs[property];
-      return value === undefined || typeof value === "string" ? [] : [{ property, reason: `'${property}' must be a string` }];
+      return value === undefined || typeof value === "string"
+        ? []
+        : [{ property, reason: `'${property}' must be a string` }];
     }),
 
-  async put({ path, body, blobs }) {
+  async put({ id, path, body, blobs, cloud }) {
+    const { kind } = cloud.find(id.slice(0, id.lastIndexOf("/")))!.body;
+    if (kind !== "StorageV2" && kind !== "BlockBlobStorage") {
+      throw new ArmError(
+        400,
+        "FeatureNotSupportedForAccount",
+        `A static website needs an account of kind StorageV2 or BlockBlobStorage, not ${String(kind)}.`,
+      );
+    }
     await blobs.setStaticWebsite(path.accountName!, {
       ...(body.indexDocument !== undefined && { indexDocument: String(body.indexDocument) }),
       ...(body.error404Document !== undefined && { error404Document: String(body.error404Document) }),
@@ -152,6 +171,12 @@ export const fileShare: ResourceType = {
       rootSquash: ["NoRootSquash", "RootSquash", "AllSquash"],
     },
     newer: ["expand"],
+  },
+  check({ shareQuota }) {
+    if (typeof shareQuota !== "number" || (shareQuota >= 1 && shareQuota <= MAX_SHARE_GIB)) return [];
+    return [
+      { property: "shareQuota", reason: `'shareQuota' must be from 1 to ${MAX_SHARE_GIB} GiB, not ${shareQuota}` },
+    ];
   },
   put: async ({ body }) => ({
     outputs: {

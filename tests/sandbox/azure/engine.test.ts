@@ -108,7 +108,10 @@ describeWithEngine("the real engine against the stand-in", () => {
 
   const pulumi = async (...args: string[]): Promise<string> => {
     try {
-      const { stdout } = await run("pulumi", [...args, "--non-interactive", "--stack", "test"], { cwd: folder, env: environment });
+      const { stdout } = await run("pulumi", [...args, "--non-interactive", "--stack", "test"], {
+        cwd: folder,
+        env: environment,
+      });
       return stdout;
     } catch (error) {
       const { stdout, stderr } = error as { stdout: string; stderr: string };
