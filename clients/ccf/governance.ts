@@ -217,7 +217,7 @@ export class Governance {
         module: await this.read<string>(`/gov/service/javascript-modules/${encodeURIComponent(moduleName)}`),
       })),
     );
-    return { metadata: { endpoints: endpoints ?? {} }, modules };
+    return { metadata: { endpoints: lowerCaseMethods(endpoints ?? {}) }, modules };
   }
 
   /**
@@ -267,6 +267,15 @@ export class Governance {
     );
     return (await this.transport.postSigned<T>(versioned(path), envelope)).body;
   }
+}
+
+/** The network answers `GET` where a bundle says `get`. */
+function lowerCaseMethods(
+  endpoints: ApplicationBundle["metadata"]["endpoints"],
+): ApplicationBundle["metadata"]["endpoints"] {
+  const lowerCase = (methods: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+    Object.fromEntries(Object.entries(methods).map(([method, value]) => [method.toLowerCase(), value]));
+  return Object.fromEntries(Object.entries(endpoints).map(([path, methods]) => [path, lowerCase(methods)]));
 }
 
 function outcomeOf(

@@ -25,18 +25,16 @@ export function isInstalled(wanted: ApplicationBundle, installed: ApplicationBun
   if (canonicalJson(canonicalModules(wanted)) !== canonicalJson(canonicalModules(installed))) return false;
   return (
     sameKeys(wanted.metadata.endpoints, installed.metadata.endpoints) &&
-    Object.entries(wanted.metadata.endpoints).every(([path, methods]) => {
-      const there = installed.metadata.endpoints[path]!;
-      return sameMethods(methods, there);
-    })
+    Object.entries(wanted.metadata.endpoints).every(([path, methods]) =>
+      sameMethods(methods, installed.metadata.endpoints[path]!),
+    )
   );
 }
 
 function sameMethods(wanted: Readonly<Record<string, unknown>>, installed: Readonly<Record<string, unknown>>): boolean {
-  const there = new Map(Object.entries(installed).map(([method, value]) => [method.toUpperCase(), value]));
-  const here = Object.entries(wanted);
   return (
-    here.length === there.size && here.every(([method, value]) => isCoveredBy(value, there.get(method.toUpperCase())))
+    sameKeys(wanted, installed) &&
+    Object.entries(wanted).every(([method, value]) => isCoveredBy(value, installed[method]))
   );
 }
 
