@@ -4,7 +4,7 @@ import pluginpb from "@pulumi/pulumi/proto/plugin_pb.js";
 import providergrpc from "@pulumi/pulumi/proto/provider_grpc_pb.js";
 import pb from "@pulumi/pulumi/proto/provider_pb.js";
 import type { Change } from "./diff.ts";
-import { fromStruct, plainArgs, toStruct } from "./values.ts";
+import { fromStruct, plainArgs, toStruct, withoutSecrets } from "./values.ts";
 import type { Args } from "./values.ts";
 
 /** Largest message either way; the engine's own limit. */
@@ -174,17 +174,30 @@ function subject(request: { getUrn(): string; getType(): string; getName(): stri
   };
 }
 
+/** Runs an operation whose errors may quote the values it was given: what is secret among them is masked. */
+async function masking<T>(values: Args, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    if (error instanceof Error) error.message = withoutSecrets(error.message, values);
+    throw error;
+  }
+}
+
 async function check(session: ProviderSession, request: pb.CheckRequest): Promise<pb.CheckResponse> {
+  const news = fromStruct(request.getNews());
   const { inputs, failures } = await session.check({
     ...subject(request),
     olds: fromStruct(request.getOlds()),
-    news: fromStruct(request.getNews()),
+    news,
     randomSeed: request.getRandomseed_asU8(),
   });
   return new pb.CheckResponse()
     .setInputs(toStruct(inputs))
     .setFailuresList(
-      failures.map(({ property, reason }) => new pb.CheckFailure().setProperty(property).setReason(reason)),
+      failures.map(({ property, reason }) =>
+        new pb.CheckFailure().setProperty(property).setReason(withoutSecrets(reason, news)),
+      ),
     );
 }
 
@@ -217,11 +230,10 @@ function changeKind({ kind, replace }: Change): pb.PropertyDiff.Kind {
 }
 
 async function create(session: ProviderSession, request: pb.CreateRequest): Promise<pb.CreateResponse> {
-  const { id, outputs } = await session.create({
-    ...subject(request),
-    inputs: fromStruct(request.getProperties()),
-    preview: request.getPreview(),
-  });
+  const inputs = fromStruct(request.getProperties());
+  const { id, outputs } = await masking(inputs, () =>
+    session.create({ ...subject(request), inputs, preview: request.getPreview() }),
+  );
   return new pb.CreateResponse().setId(id).setProperties(toStruct(outputs));
 }
 
@@ -240,12 +252,9 @@ async function read(session: ProviderSession, request: pb.ReadRequest): Promise<
 }
 
 async function update(session: ProviderSession, request: pb.UpdateRequest): Promise<pb.UpdateResponse> {
-  const outputs = await session.update({
-    ...subject(request),
-    id: request.getId(),
-    oldOutputs: fromStruct(request.getOlds()),
-    news: fromStruct(request.getNews()),
-    preview: request.getPreview(),
-  });
+  const [oldOutputs, news] = [fromStruct(request.getOlds()), fromStruct(request.getNews())];
+  const outputs = await masking(news, () =>
+    session.update({ ...subject(request), id: request.getId(), oldOutputs, news, preview: request.getPreview() }),
+  );
   return new pb.UpdateResponse().setProperties(toStruct(outputs));
 }

@@ -54,6 +54,23 @@ export function withSecretsOf(value: unknown, like: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, withSecretsOf(item, like[key])]));
 }
 
+/** `text` with everything that is secret in `values` masked. */
+export function withoutSecrets(text: string, values: unknown): string {
+  return secretTexts(values).reduce((masked, item) => masked.replaceAll(item, "[secret]"), text);
+}
+
+function secretTexts(value: unknown): string[] {
+  if (isSecret(value)) return scalars(plain(value)).flatMap((item) => [JSON.stringify(item), String(item)]);
+  if (Array.isArray(value)) return value.flatMap(secretTexts);
+  return isObject(value) ? Object.values(value).flatMap(secretTexts) : [];
+}
+
+function scalars(value: unknown): unknown[] {
+  if (Array.isArray(value)) return value.flatMap(scalars);
+  if (isObject(value)) return Object.values(value).flatMap(scalars);
+  return value === "" ? [] : [value];
+}
+
 export function fromStruct(struct: structpb.Struct | undefined): Args {
   return (struct?.toJavaScript() ?? {}) as Args;
 }

@@ -605,6 +605,11 @@ describe("the rest", () => {
     Object.assign(sandbox.host, { log: (_: string, line: string) => lines.push(line) });
     const bad = account("data", { minimumTlsVersion: 12, tags: { password: secret("hunter2") } });
     await expect(northwind.deploy(ACCOUNT, "a", bad)).rejects.not.toThrow("hunter2");
+    const wrong = account("data", { minimumTlsVersion: secret("hunter2") });
+    await expect(northwind.deploy(ACCOUNT, "a", wrong)).rejects.toThrow(
+      "must be one of TLS1_0, TLS1_1, TLS1_2, TLS1_3, not [secret]",
+    );
+    await expect(northwind.create(ACCOUNT, "a", wrong)).rejects.toThrow("not [secret]");
     await northwind.deploy(ACCOUNT, "a", account("data", { tags: { password: secret("hunter2") } }));
     expect(lines.join("\n")).not.toContain("hunter2");
     expect(fs.statSync(path.join(sandbox.host.stateDir, "azure-resources.json")).mode & 0o077).toBe(0);
