@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { DATASET_FORMATS, ENCRYPTION_MODES, FIELD_TYPES, datasetProblems } from "./domain/dataset.ts";
 import { UserError } from "./domain/errors.ts";
+import type { ApplicationBundle } from "./domain/governance/actions.ts";
+import { applicationDigest, constitutionDigest } from "./domain/governance/digests.ts";
 import { parseQueryFile, type Segment } from "./domain/query.ts";
 
 /** Where another organisation's handoff comes from. */
@@ -17,6 +19,12 @@ interface CommonSettings {
   /** Name of an existing resource group; a new one is made when absent. */
   readonly resourceGroup?: string;
   readonly tags: Readonly<Record<string, string>>;
+}
+
+/** A file and the digest (`sha256:<hex>`) its content had when the settings were read. */
+export interface PinnedFile {
+  readonly path: string;
+  readonly digest: string;
 }
 
 export interface CollaboratorEntry {
@@ -37,8 +45,8 @@ export interface OperatorSettings extends CommonSettings {
     readonly serviceCertificate: string;
     readonly member: { readonly certificate: string; readonly privateKeyConfigKey: string };
   };
-  /** Texts of the artifacts that make a CCF network a clean room governance service. */
-  readonly governanceService: { readonly constitution: string; readonly application: string };
+  /** The artifacts that make a CCF network a clean room governance service. */
+  readonly governanceService: { readonly constitution: PinnedFile; readonly application: PinnedFile };
 }
 
 export interface DatasetSettings {
@@ -233,8 +241,8 @@ function operatorSettings(values: z.infer<typeof operatorSchema>, context: Conte
       },
     ),
     governanceService: {
-      constitution: readFile("governanceService.constitution", governanceService.constitution, context),
-      application: readFile("governanceService.application", governanceService.application, context),
+      constitution: pinFile("governanceService.constitution", governanceService.constitution, constitutionDigest, context),
+      application: pinFile("governanceService.application", governanceService.application, bundleDigest, context),
     },
   };
 }
@@ -364,6 +372,20 @@ function readQuery(key: string, file: string, context: Context): readonly Segmen
     context.problems.push(`${NAMESPACE}:${key}: ${(error as Error).message}`);
     return [];
   }
+}
+
+function pinFile(key: string, path: string, digestOfText: (text: string) => string, context: Context): PinnedFile {
+  const text = readFile(key, path, context);
+  try {
+    return { path, digest: text && digestOfText(text) };
+  } catch (error) {
+    context.problems.push(`${NAMESPACE}:${key}: ${path} is not what it should be: ${(error as Error).message}`);
+    return { path, digest: "" };
+  }
+}
+
+function bundleDigest(text: string): string {
+  return applicationDigest(JSON.parse(text) as ApplicationBundle);
 }
 
 function readPem(key: string, value: string, context: Context): string {

@@ -31,8 +31,12 @@ export interface Kind<Inputs extends object, Outputs extends object> {
   readonly access?: readonly (keyof Inputs & string)[];
   /** Pure rules over fully known inputs. */
   validate?(inputs: Inputs): readonly Failure[];
-  /** Completes the inputs by looking at this machine (files). Called with fully known inputs; `olds` are the last ones. */
-  complete?(inputs: Inputs, olds: Inputs | undefined): Promise<{ inputs: Inputs; failures?: readonly Failure[] }>;
+  /** Completes the inputs by looking at this machine (files), once those it needs are known. */
+  readonly complete?: {
+    readonly needs: readonly (keyof Inputs & string)[];
+    /** `olds`: the completed inputs of the last time, if any. */
+    run(inputs: Inputs, olds: Inputs | undefined, progress: Call["progress"]): Promise<{ inputs: Inputs; failures?: readonly Failure[] }>;
+  };
   /** More properties that force a replacement, decided on values. Pure. */
   replaces?(olds: Outputs & Inputs, news: Inputs): readonly string[];
   /** Makes the object, or adopts the one its natural key already names. */
@@ -92,13 +96,13 @@ export function defineProvider<Inputs extends object, Outputs extends object>(ki
     kind.inputs.filter((key) => hasUnknown(news[key]) || !sameJson(olds[key], news[key]));
 
   return {
-    async check(_config, olds, news) {
+    async check(config, olds, news) {
       const inputs = pick(news);
-      if (hasUnknown(inputs)) return { inputs };
-      const failures = [...(kind.validate?.(inputs) ?? [])];
-      if (failures.length > 0 || !kind.complete) return { inputs, failures };
+      const failures = hasUnknown(inputs) ? [] : [...(kind.validate?.(inputs) ?? [])];
+      const canComplete = kind.complete && failures.length === 0 && kind.complete.needs.every((key) => !hasUnknown(inputs[key]));
+      if (!canComplete) return { inputs, failures };
       const previous = Object.keys(olds).length > 0 ? pick(olds) : undefined;
-      const completed = await quietly(() => kind.complete!(inputs, previous));
+      const completed = await quietly(() => kind.complete!.run(inputs, previous, callOf(config).progress));
       return { inputs: toWire({ ...completed.inputs }) as Properties, failures: [...(completed.failures ?? [])] };
     },
 

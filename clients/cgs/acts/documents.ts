@@ -13,8 +13,8 @@ export interface DocumentToPublish {
   readonly labels: Readonly<Record<string, string>>;
   /** Who has to accept it. The service takes any list, so the right one is the caller's duty. */
   readonly approvers: readonly Approver[];
-  /** Whose ballot to add when it is among the approvers; default the caller. */
-  readonly voteAs?: string;
+  /** Whether to add the caller's ballot when it is among the approvers. Default true. */
+  readonly vote?: boolean;
 }
 
 export interface PublishedDocument {
@@ -46,9 +46,8 @@ export function publishDocument(session: UserSession, document: DocumentToPublis
     const isUnderWay = known !== undefined && known.state !== "Draft" && differences.length === 0;
     const proposalId = isUnderWay ? known.proposalId : await proposeDocument(session, document);
 
-    const voter = document.voteAs ?? self;
-    const isListed = document.approvers.some(({ approverId }) => approverId === voter);
-    if (isListed && known?.state !== "Accepted") await castBallot(session, proposalId, voter, "accepted");
+    const isAsked = document.vote !== false && document.approvers.some(({ approverId }) => approverId === self);
+    if (isAsked && known?.state !== "Accepted") await castBallot(session, proposalId, self, "accepted");
     return published(session, document.id);
   });
 }

@@ -1,0 +1,158 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { StoreTarget } from "../clients/stores/target.ts";
+import type { Encryption } from "../domain/data/publishedFile.ts";
+import type { DatasetFormat, EncryptionMode, Field } from "../domain/dataset.ts";
+import { UserError } from "../domain/errors.ts";
+import { defineProvider, type Failure, type ProviderConfig } from "./framework/provider.ts";
+import { DynamicResource } from "./framework/resource.ts";
+import { signedIn } from "./framework/session.ts";
+
+/** A container that this stack may write to. */
+export interface BlobLocation {
+  readonly type: "Azure_BlobStorage";
+  /** `https://…/` */
+  readonly blobEndpoint: string;
+  readonly container: string;
+}
+
+export interface DatasetFilesArgs {
+  /** Folder with the files, relative to the project folder or absolute. */
+  directory: string;
+  format: DatasetFormat;
+  fields: readonly Field[];
+  /** A value that does not parse as its type is an error. */
+  strict: boolean;
+  location: pulumi.Input<BlobLocation>;
+  encryption: EncryptionMode;
+}
+
+/**
+ * The files of a source, encrypted as its dataset says, in its store.
+ *
+ * | create | update in place | replace when | delete | read |
+ * |---|---|---|---|---|
+ * | check against the schema, encrypt, upload, verify; continues an interrupted upload | only files whose content changed; removed files deleted | location, encryption | delete what was uploaded | every file's digest and length against the store |
+ *
+ * Previews read no content of files that have not changed since the last look (size, times, inode).
+ */
+export class DatasetFiles extends DynamicResource {
+  /** `sha256:` over path, size and digest of every file here. */
+  declare readonly contentDigest: pulumi.Output<string>;
+  declare readonly count: pulumi.Output<number>;
+  /** Of plaintext. */
+  declare readonly bytes: pulumi.Output<number>;
+  /** `sha256:` over what the store says about every object. */
+  declare readonly publishedDigest: pulumi.Output<string>;
+
+  constructor(name: string, args: DatasetFilesArgs, options?: pulumi.CustomResourceOptions) {
+    super("datasetFiles", name, { ...args, contentDigest: undefined }, ["count", "bytes", "publishedDigest"], [], options);
+  }
+}
+
+interface Inputs {
+  directory: string;
+  format: DatasetFormat;
+  fields: readonly Field[];
+  strict: boolean;
+  location: BlobLocation;
+  encryption: EncryptionMode;
+  /** Filled in by check. */
+  contentDigest?: string;
+}
+
+interface Outputs {
+  count: number;
+  bytes: number;
+  publishedDigest: string;
+}
+
+const INDEX_FOLDER = ".cleanroom/index";
+/** Never the digest of anything: makes the next `up` publish again. */
+const DRIFTED = "differs from the store";
+
+async function scan(inputs: Inputs): Promise<import("../clients/files/scan.ts").Scan> {
+  const { scanDirectory } = await import("../clients/files/scan.ts");
+  return scanDirectory(inputs.directory, { format: inputs.format, indexFile: await indexFile(inputs, "files") });
+}
+
+async function indexFile({ directory }: Inputs, kind: string): Promise<string> {
+  const path = await import("node:path");
+  const { sha256Hex } = await import("../domain/json.ts");
+  return path.join(INDEX_FOLDER, `${sha256Hex(path.resolve(directory)).slice(0, 16)}.${kind}`);
+}
+
+async function target(location: BlobLocation, config: ProviderConfig): Promise<StoreTarget> {
+  return { ...location, credential: await signedIn(config) };
+}
+
+function encryptionOf({ encryption }: Inputs): Encryption {
+  if (encryption !== "SSE") throw new UserError(`encryption ${encryption} needs a data encryption key`);
+  return { mode: encryption };
+}
+
+async function publish(inputs: Inputs, config: ProviderConfig, progress: (line: string) => void): Promise<Outputs> {
+  const { publishFiles } = await import("../clients/stores/publish.ts");
+  const result = await publishFiles({
+    directory: inputs.directory,
+    scan: await scan(inputs),
+    target: await target(inputs.location, config),
+    encryption: encryptionOf(inputs),
+    onProgress: (now) => progress(`${inputs.location.container}: ${now.files} of ${now.totalFiles} files, ${now.bytes} of ${now.totalBytes} bytes`),
+  });
+  progress(`${inputs.location.container}: ${result.uploaded.count} files uploaded, ${result.deleted} removed, ${result.count} in all`);
+  return { count: result.count, bytes: result.bytes, publishedDigest: result.contentDigest };
+}
+
+export const provider = defineProvider<Inputs, Outputs>({
+  name: "DatasetFiles",
+  inputs: ["directory", "format", "fields", "strict", "location", "encryption", "contentDigest"],
+  // Where the files lie here and how strictly they are read decides nothing about the store.
+  access: ["directory", "strict"],
+  replaceOn: ["location", "encryption"],
+
+  complete: {
+    needs: ["directory", "format", "fields", "strict"],
+    async run(inputs, _olds, progress) {
+      const { checkFiles } = await import("../clients/files/check.ts");
+      try {
+        const found = await scan(inputs);
+        const { errors, warnings } = await checkFiles(
+          inputs.directory,
+          found,
+          { format: inputs.format, fields: inputs.fields },
+          { strict: inputs.strict, indexFile: await indexFile(inputs, "check") },
+        );
+        for (const warning of warnings) progress(`warning: ${warning}`);
+        const failures: Failure[] = errors.map((reason) => ({ property: "directory", reason }));
+        return { inputs: { ...inputs, contentDigest: found.contentDigest }, failures };
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        return { inputs, failures: [{ property: "directory", reason: error.message }] };
+      }
+    },
+  },
+
+  async create(inputs, { config, progress }) {
+    const outputs = await publish(inputs, config, progress);
+    return { id: `${inputs.location.blobEndpoint}${inputs.location.container}`, outputs };
+  },
+
+  update: async (_id, _olds, inputs, { config, progress }) => ({ outputs: await publish(inputs, config, progress) }),
+
+  async read(_id, olds, { config }) {
+    const { readPublished } = await import("../clients/stores/verify.ts");
+    const published = await readPublished(await target(olds.location, config));
+    if (!published || (published.count === 0 && olds.count > 0)) return undefined;
+    const isAsPublished = published.contentDigest === olds.publishedDigest && published.foreign.length === 0 && published.damaged.length === 0;
+    return {
+      inputs: isAsPublished ? {} : { contentDigest: DRIFTED },
+      outputs: { count: published.count, bytes: published.bytes, publishedDigest: published.contentDigest },
+    };
+  },
+
+  async delete(_id, olds, { config, progress }) {
+    const { deletePublished } = await import("../clients/stores/remove.ts");
+    const count = await deletePublished(await target(olds.location, config));
+    progress(`${olds.location.container}: ${count} files removed`);
+  },
+});
