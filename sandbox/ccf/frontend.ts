@@ -12,7 +12,7 @@ import type { Transaction } from "./kv.ts";
 import type { CcfNetwork } from "./network.ts";
 import { nodeRoutes, type NodeRoute } from "./node-routes.ts";
 import { ShareCollector } from "./recovery.ts";
-import { jsBundle, jsRuntimeOptions, jwtIssuers, service, SETTING, type ServiceInfo } from "./tables.ts";
+import { caBundles, jsBundle, jsRuntimeOptions, jwtIssuers, service, SETTING, type ServiceInfo } from "./tables.ts";
 import { transactionStatus } from "./transactions.ts";
 
 export interface CcfRequest {
@@ -163,8 +163,12 @@ export class Frontend {
     return reply;
   }
 
+  /** Changes whenever an issuer or a CA bundle is registered, even if anew with the same values. */
   #registeredIssuers(): string {
-    return JSON.stringify(this.#network.store.begin().entries(jwtIssuers));
+    const tx = this.#network.store.begin();
+    return [jwtIssuers, caBundles]
+      .flatMap((rows) => tx.keys(rows).map((key) => `${key} ${tx.version(rows, key)}`))
+      .join();
   }
 
   async #serve(

@@ -55,6 +55,7 @@ export class CcfClient {
   readonly port: number;
   readonly ca: string;
   /** Proposals must not be older than recent ones; strictly ascending keeps every request unique. */
+  readonly #agents = new Map<string | undefined, https.Agent>();
   createdAt = Math.floor(Date.now() / 1000);
 
   constructor(port: number, ca: string) {
@@ -69,11 +70,9 @@ export class CcfClient {
         {
           host: "localhost",
           port: this.port,
-          ca: this.ca,
           method,
           path,
-          agent: false,
-          ...(member && { key: member.key, cert: member.cert }),
+          agent: this.#agent(member),
           headers: {
             ...(token && { authorization: `Bearer ${token}` }),
             ...(payload !== undefined && { "content-type": contentType ?? "application/json" }),
@@ -96,6 +95,20 @@ export class CcfClient {
       request.on("error", reject);
       request.end(payload);
     });
+  }
+
+  /** One connection pool a certificate. */
+  #agent(member: Identity | undefined): https.Agent {
+    let agent = this.#agents.get(member?.id);
+    if (!agent) {
+      agent = new https.Agent({ ca: this.ca, keepAlive: true, ...(member && { key: member.key, cert: member.cert }) });
+      this.#agents.set(member?.id, agent);
+    }
+    return agent;
+  }
+
+  close(): void {
+    for (const agent of this.#agents.values()) agent.destroy();
   }
 
   signed(path: string, signer: Identity, type: string, payload: unknown, proposalId?: string): Promise<Answer> {

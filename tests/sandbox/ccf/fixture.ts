@@ -90,6 +90,7 @@ export async function startNetwork(memberCount = 2): Promise<Network> {
     spec,
     recoveryKey: recovery.privateKey,
     close: async () => {
+      client.close();
       await ccf.stop();
       host.close();
       fs.rmSync(stateDir, { recursive: true, force: true });
@@ -128,7 +129,9 @@ function configuration(operator: Identity, members: Identity[], encryptionKey: s
 
 /** The trust anchor comes from the recovery agent, whose TLS certificate is the sandbox's. */
 export async function serviceCertificate(agentPort: number, ca: string): Promise<string> {
-  const report = await new CcfClient(agentPort, ca).call("GET", "/network/report");
+  const agent = new CcfClient(agentPort, ca);
+  const report = await agent.call("GET", "/network/report");
+  agent.close();
   return JSON.parse(Buffer.from(report.json.reportDataPayload, "base64").toString("utf8")).serviceCert;
 }
 
