@@ -3,7 +3,6 @@ import path from "node:path";
 import fs from "node:fs";
 import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from "node:http";
 import type { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { BlobServiceClient, StorageSharedKeyCredential } from "@azure/storage-blob";
 import type { SandboxHost } from "../contracts.ts";
 import { authorization } from "./shared-key.ts";
@@ -95,12 +94,8 @@ export class Backend {
       outgoing.once("response", resolve);
       outgoing.once("error", reject);
     });
-    if (request.body && !Buffer.isBuffer(request.body)) {
-      // The answer may come before the body has been read; a broken body breaks the request, which rejects `answer`.
-      pipeline(request.body, outgoing).catch((error: Error) => outgoing.destroy(error));
-    } else {
-      outgoing.end(request.body);
-    }
+    if (request.body && !Buffer.isBuffer(request.body)) sendStream(request.body, outgoing);
+    else outgoing.end(request.body);
     return answer;
   }
 
@@ -109,6 +104,20 @@ export class Backend {
     if (!keys) throw new Error(`The sandbox has no storage account '${account}'.`);
     return keys[0];
   }
+}
+
+/**
+ * A broken body breaks the request. A request that was answered before its body was read is given up, but not its body:
+ * that may be a client's connection, which still has to carry the answer.
+ */
+function sendStream(body: Readable, outgoing: http.ClientRequest): void {
+  body.once("error", (error) => outgoing.destroy(error));
+  body.pipe(outgoing);
+  outgoing.once("response", (response: IncomingMessage) =>
+    response.once("close", () => {
+      if (!outgoing.writableFinished) outgoing.destroy();
+    }),
+  );
 }
 
 /** Headers of a request or answer that may be passed on, in their original case. */

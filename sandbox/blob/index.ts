@@ -1,4 +1,5 @@
 import crypto from "node:crypto";
+import path from "node:path";
 import type { BlobServiceClient } from "@azure/storage-blob";
 import type {
   BlobService,
@@ -13,6 +14,9 @@ import type { Listener } from "../listener.ts";
 import { BlobAuthorizer } from "./authorizer.ts";
 import type { PublicAccessLevel } from "./authorizer.ts";
 import { Backend } from "./backend.ts";
+import { CustomerKeys } from "./customer-keys/index.ts";
+import { MARKER_ID } from "./customer-keys/marker.ts";
+import { TableStore } from "./customer-keys/tables.ts";
 import { BlobFront } from "./front.ts";
 import { WEB_CONTAINER, WebsiteFront } from "./website.ts";
 import type { Website } from "./website.ts";
@@ -36,6 +40,7 @@ export class SandboxBlob implements BlobService {
   private readonly host: SandboxHost;
   private readonly state: StateDocument<BlobState>;
   private readonly backend: Backend;
+  private readonly tables: TableStore;
   private readonly front: BlobFront;
   private readonly website: WebsiteFront;
   private running: { blob: Listener; web: Listener } | undefined;
@@ -44,8 +49,10 @@ export class SandboxBlob implements BlobService {
     this.host = host;
     this.state = host.document<BlobState>("blob-accounts", () => ({ accounts: {} }));
     this.backend = new Backend(host, (account) => this.find(account)?.keys);
+    this.tables = new TableStore(path.join(host.stateDir, "blob-keys"));
     this.front = new BlobFront({
       backend: this.backend,
+      customerKeys: new CustomerKeys(this.backend, this.tables),
       authorizer: new BlobAuthorizer(tokens, access, (account, container) => this.publicAccess(account, container)),
       findAccount: (name) => this.find(name),
       publicUrl: () => this.listeners().blob.url,
@@ -55,6 +62,7 @@ export class SandboxBlob implements BlobService {
 
   async start(): Promise<void> {
     await this.backend.start();
+    await this.sweepTables();
     this.running = {
       blob: await listen(this.host, "blob", (request, response) => this.front.handle(request, response)),
       web: await listen(this.host, "web", (request, response) => this.website.handle(request, response)),
@@ -122,6 +130,19 @@ export class SandboxBlob implements BlobService {
 
   accountKeys(account: string): readonly [string, string] {
     return this.require(account).keys;
+  }
+
+  /** Blobs that are overwritten or deleted leave their integrity data behind; nothing can refer to it by now. */
+  private async sweepTables(): Promise<void> {
+    const used = new Set<string | undefined>();
+    for (const account of Object.keys(this.state.value.accounts)) {
+      const service = this.backend.client(account);
+      for await (const { name } of service.listContainers()) {
+        const blobs = service.getContainerClient(name).listBlobsFlat({ includeMetadata: true, includeSnapshots: true });
+        for await (const { metadata } of blobs) used.add(metadata?.[MARKER_ID]);
+      }
+    }
+    this.tables.sweep((id) => used.has(id));
   }
 
   private find(account: string): StoredAccount | undefined {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { pipeline } from "node:stream/promises";
 import type { Backend } from "./backend.ts";
 import { withoutHopByHop } from "./backend.ts";
+import { markerOf } from "./customer-keys/marker.ts";
 
 export const WEB_CONTAINER = "$web";
 
@@ -49,7 +50,7 @@ export class WebsiteFront {
       target: `/${account}/${WEB_CONTAINER}/${path}`,
       headers: { "x-ms-version": "2025-11-05", ...(range && { range }) },
     });
-    if ((answer.statusCode ?? 500) < 400) return answer;
+    if ((answer.statusCode ?? 500) < 400 && !markerOf(answer)) return answer;
     answer.resume();
     return undefined;
   }
