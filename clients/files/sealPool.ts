@@ -1,9 +1,6 @@
-import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { SealJob } from "./sealBlocks.ts";
 import type { SealReply, SealRequest } from "./sealWorker.ts";
-
-const MOST_WORKERS = 4;
 
 interface Waiting {
   readonly request: SealRequest;
@@ -19,7 +16,7 @@ export class SealPool {
   private readonly idle: Worker[] = [];
   private readonly queue: Waiting[] = [];
 
-  constructor(key: Uint8Array, workers = Math.min(MOST_WORKERS, availableParallelism())) {
+  constructor(key: Uint8Array, workers: number) {
     this.key = key;
     this.most = workers;
   }

@@ -28,6 +28,8 @@ export interface Encoder {
 const PART_SIZE = 8 * 1024 * 1024;
 /** Below this, handing a part to a worker costs more than encrypting it. */
 const WORKER_FROM = 128 * 1024;
+/** One encrypts more than a gigabyte a second, more than a connection takes; it leaves this thread free to send. */
+const WORKERS = 1;
 
 export function encoderFor(encryption: Encryption, mostParts: number): Encoder {
   if (encryption.mode !== "CSE") return plainEncoder(mostParts);
@@ -55,7 +57,7 @@ function plainEncoder(mostParts: number): Encoder {
 }
 
 function blockEncoder(key: Uint8Array, blockSize: number, mostParts: number): Encoder {
-  const pool = new SealPool(key);
+  const pool = new SealPool(key, WORKERS);
   const jobFor = (size: number, plainOffset: number, plainLength: number): Omit<SealJob, "fd"> => ({
     plainSize: size,
     blockSize,

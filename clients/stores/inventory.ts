@@ -8,7 +8,7 @@ import {
   type Encryption,
   type FileRecord,
 } from "../../domain/data/publishedFile.ts";
-import type { ObjectStore } from "./objectStore.ts";
+import type { ObjectStore, StoredObject } from "./objectStore.ts";
 
 /** What lies in the store under a prefix, by path relative to it. */
 export interface Inventory {
@@ -22,16 +22,34 @@ export interface Inventory {
 
 /** One listing; no content is read. */
 export async function takeInventory(store: ObjectStore, prefix: string): Promise<Inventory> {
-  const published = new Map<string, FileRecord>();
-  const damaged: string[] = [];
-  const foreign: string[] = [];
-  for await (const { name, size, record } of store.list(prefix)) {
-    const path = name.slice(prefix.length);
-    if (!record) foreign.push(path);
-    else if (size !== storedSize(record)) damaged.push(path);
-    else published.set(path, record);
+  const inventory = { published: new Map<string, FileRecord>(), damaged: [] as string[], foreign: [] as string[] };
+  for await (const object of store.list(prefix)) classify(object.name.slice(prefix.length), object, inventory);
+  return inventory;
+}
+
+/** The inventory with other findings for some paths (`undefined`: not there). */
+export function updateInventory(before: Inventory, changed: ReadonlyMap<string, StoredObject | undefined>): Inventory {
+  const others = (paths: readonly string[]) => paths.filter((path) => !changed.has(path));
+  const after = {
+    published: new Map(before.published),
+    damaged: others(before.damaged),
+    foreign: others(before.foreign),
+  };
+  for (const [path, object] of changed) {
+    after.published.delete(path);
+    if (object) classify(path, object, after);
   }
-  return { published, damaged, foreign };
+  return after;
+}
+
+function classify(
+  path: string,
+  { size, record }: StoredObject,
+  { published, damaged, foreign }: { published: Map<string, FileRecord>; damaged: string[]; foreign: string[] },
+): void {
+  if (!record) foreign.push(path);
+  else if (size !== storedSize(record)) damaged.push(path);
+  else published.set(path, record);
 }
 
 /** The content digest of what was found; equals `publishedDigest` of the files when all of them are there, unchanged. */

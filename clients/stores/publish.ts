@@ -3,8 +3,15 @@ import type { Encryption } from "../../domain/data/publishedFile.ts";
 import { UserError } from "../../domain/errors.ts";
 import { concurrently } from "../files/concurrently.ts";
 import type { Scan } from "../files/scan.ts";
-import { inventoryDigest, missingFiles, normalPrefix, takeInventory, type Inventory } from "./inventory.ts";
-import type { ObjectStore } from "./objectStore.ts";
+import {
+  inventoryDigest,
+  missingFiles,
+  normalPrefix,
+  takeInventory,
+  updateInventory,
+  type Inventory,
+} from "./inventory.ts";
+import type { ObjectStore, StoredObject } from "./objectStore.ts";
 import { ProgressMeter, type Progress } from "./progress.ts";
 import { openStore, type StoreTarget } from "./target.ts";
 import { uploadFiles } from "./upload.ts";
@@ -38,13 +45,15 @@ export interface PublishResult {
 }
 
 const LARGEST_BLOCK = 64 * 1024 * 1024;
-const DELETIONS_AT_A_TIME = 16;
+const REQUESTS_AT_A_TIME = 16;
+/** A page of a listing takes as long as some dozens of single requests. */
+const MOST_SINGLE_CHECKS = 64;
 const NAMES_SHOWN = 5;
 
 /**
  * Makes the store hold exactly these files. Uploads what is not there yet (an interrupted run continues with the next
- * file), deletes what an earlier run wrote and the dataset no longer has, and then lists the store again: every object
- * must be there with the right length and digest.
+ * file), deletes what an earlier run wrote and the dataset no longer has, and then asks the store again: every object must
+ * be there with the right length and digest.
  * @throws UserError when a file changed after the scan or a name is not possible; StoreAccessError when access is refused.
  */
 export async function publishFiles(options: PublishOptions): Promise<PublishResult> {
@@ -61,11 +70,11 @@ export async function publishFiles(options: PublishOptions): Promise<PublishResu
   const meter = new ProgressMeter({ files: uploaded.count, bytes: uploaded.bytes }, options.onProgress);
   const nameOf = (path: string) => prefix + path;
   await uploadFiles({ directory, files, store, encryption, nameOf, meter, concurrency: options.concurrency, signal });
-  await concurrently(obsolete, DELETIONS_AT_A_TIME, (path) => store.delete(nameOf(path)), signal);
+  await concurrently(obsolete, REQUESTS_AT_A_TIME, (path) => store.delete(nameOf(path)), signal);
   meter.finish();
 
-  const changed = files.length > 0 || obsolete.length > 0;
-  const after = changed ? await verified(store, prefix, encryption, scan) : before;
+  const after = await inventoryAfter(before, [...files.map(({ path }) => path), ...obsolete], store, prefix);
+  assertPublished(after, encryption, scan, store);
   return {
     count: scan.count,
     bytes: scan.bytes,
@@ -76,16 +85,30 @@ export async function publishFiles(options: PublishOptions): Promise<PublishResu
   };
 }
 
-async function verified(store: ObjectStore, prefix: string, encryption: Encryption, scan: Scan): Promise<Inventory> {
-  const after = await takeInventory(store, prefix);
+/** Asks the store again: for the few objects that changed one by one, otherwise for all of them. */
+async function inventoryAfter(
+  before: Inventory,
+  changed: readonly string[],
+  store: ObjectStore,
+  prefix: string,
+): Promise<Inventory> {
+  if (changed.length > MOST_SINGLE_CHECKS) return takeInventory(store, prefix);
+  const entries = new Map<string, StoredObject | undefined>();
+  await concurrently(
+    changed,
+    REQUESTS_AT_A_TIME,
+    async (path) => void entries.set(path, await store.head(prefix + path)),
+  );
+  return updateInventory(before, entries);
+}
+
+function assertPublished(after: Inventory, encryption: Encryption, scan: Scan, store: ObjectStore): void {
   const wrong = [...missingFiles(after, encryption, scan.files).map(({ path }) => path), ...obsoletePaths(after, scan)];
-  if (wrong.length > 0) {
-    throw new Error(
-      `The ${store.description} does not hold what was just published: ${wrong.length} objects are missing, differ or are too many ` +
-        `(${wrong.slice(0, NAMES_SHOWN).join(", ")}). Somebody else writes to it; run the command again when they have stopped.`,
-    );
-  }
-  return after;
+  if (wrong.length === 0) return;
+  throw new Error(
+    `The ${store.description} does not hold what was just published: ${wrong.length} objects are missing, differ or are too many ` +
+      `(${wrong.slice(0, NAMES_SHOWN).join(", ")}). Somebody else writes to it; run the command again when they have stopped.`,
+  );
 }
 
 /** What we wrote, whole or not, and the dataset does not have. */

@@ -176,3 +176,15 @@ test.each(["a\\b.csv", "folder./b.csv", "a\nb.csv"])("names a file that cannot b
   folder.write(name, "1,2\n");
   await expect(publish()).rejects.toThrow(/cannot be the name of a blob/);
 });
+
+test("many files: the store is listed again, and one that was exchanged meanwhile is found", async () => {
+  for (let i = 0; i < 70; i++) folder.write(`many/${i}.csv`, `${i}\n`);
+  expect(await publish()).toMatchObject({ count: 74, uploaded: { count: 74 } });
+  expect(store.requests.filter((request) => request.startsWith("GET "))).toHaveLength(2);
+
+  for (let i = 0; i < 70; i++) folder.write(`many/${i}.csv`, `changed ${i}\n`);
+  store.onRequest = (request) => {
+    if (request.method === "PUT" && request.url.endsWith("many/7.csv")) request.headers.remove("x-ms-blob-content-disposition");
+  };
+  await expect(publish()).rejects.toThrow(/1 objects are missing, differ or are too many \(many\/7\.csv\)/);
+});
