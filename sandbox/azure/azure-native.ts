@@ -10,7 +10,7 @@ import { REGIONS } from "./regions.ts";
 import { armTypeOf, idOf, parseId, pathInputs } from "./resource-type.ts";
 import type { AzureServices, Caller, ResourceType } from "./resource-type.ts";
 import { RESOURCE_TYPES } from "./resources/index.ts";
-import { UNKNOWN, plain, plainArgs, withSecretsOf } from "./values.ts";
+import { UNKNOWN, isObject, isSecret, plain, plainArgs, withSecretsOf } from "./values.ts";
 import type { Args } from "./values.ts";
 
 /** Reads the provider's configuration and finds out who calls. @throws in Entra's words when nobody it knows. */
@@ -54,7 +54,7 @@ export function azureNativeSession(services: AzureServices, manager: ResourceMan
     async create({ type: token, inputs, preview }) {
       const type = resourceType(token);
       const body = bodyOf(type, inputs);
-      if (preview) return { id: "", outputs: body };
+      if (preview) return { id: "", outputs: previewed(type, body) };
       refuseInvalid(type, plainArgs(inputs));
       const id = idOf(type, plainArgs(inputs), caller.subscriptionId);
       if (services.cloud.find(id)) throw new Error(`cannot create already existing resource '${id}'`);
@@ -81,7 +81,7 @@ export function azureNativeSession(services: AzureServices, manager: ResourceMan
     async update({ type: token, id, oldOutputs, news, preview }) {
       const type = resourceType(token);
       const body = bodyOf(type, news);
-      if (preview) return { ...body, name: oldOutputs.name, location: oldOutputs.location };
+      if (preview) return { ...previewed(type, body), name: oldOutputs.name, location: oldOutputs.location };
       refuseInvalid(type, plainArgs(news));
       const resource = await manager.put(caller, type, id, plainArgs(body));
       return withSecretsOf(resource.outputs, body) as Args;
@@ -155,6 +155,20 @@ function refuseInvalid(type: ResourceType, inputs: Args): void {
     });
   }
   if (failures.length > 0) throw new Error(failures.map(({ reason }) => reason).join("; "));
+}
+
+/**
+ * What a preview can say about outputs: the inputs, and that more will be added to some of them. Outputs that are no inputs are
+ * left out, which the engine takes as unknown.
+ */
+function previewed(type: ResourceType, body: Args): Args {
+  const outputs = { ...body };
+  for (const path of type.computed ?? []) {
+    const [parent, property] = path.split(".") as [string, string];
+    const value = outputs[parent];
+    if (isObject(value) && !isSecret(value)) outputs[parent] = { [property]: UNKNOWN, ...value };
+  }
+  return outputs;
 }
 
 /** The inputs that make the id: the program's own spelling when it is that of the id, what the id says otherwise. */

@@ -113,18 +113,22 @@ export class SandboxAzure implements SandboxService, RoleBasedAccess {
         return cluster.data.token === token ? { id: cluster.id } : undefined;
       },
       publicIpPort: async (clusterId, resourceGroup, name) => {
-        const subscription = clusterId.split("/").slice(0, 3).join("/");
-        const id = `${subscription}/resourceGroups/${resourceGroup}/providers/Microsoft.Network/publicIPAddresses/${name}`;
+        const id = publicIpId(clusterId, resourceGroup, name);
         return this.#services.cloud.find(id) && this.#services.host.port(publicIpListener(id));
       },
-      publicIpAllowed: (clusterId, resourceGroup) => {
-        const subscription = clusterId.split("/").slice(0, 3).join("/");
-        const principals = this.#services.cloud.find(clusterId)?.data.principals as string[];
+      publicIpAllowed: (clusterId, resourceGroup, name) => {
+        const [identity] = this.#services.cloud.find(clusterId)?.data.principals as [string, string];
         const action = "Microsoft.Network/publicIPAddresses/join/action";
-        return this.isAllowed(principals[0]!, { action }, `${subscription}/resourceGroups/${resourceGroup}`);
+        return this.isAllowed(identity, { action }, publicIpId(clusterId, resourceGroup, name));
       },
     };
   }
+}
+
+/** An address in the subscription of the cluster. */
+function publicIpId(clusterId: string, resourceGroup: string, name: string): string {
+  const subscription = clusterId.split("/").slice(0, 3).join("/");
+  return `${subscription}/resourceGroups/${resourceGroup}/providers/Microsoft.Network/publicIPAddresses/${name}`;
 }
 
 function credentialsIn(kubeconfig: string): { clusterId: string; token: string } {

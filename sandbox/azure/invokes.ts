@@ -1,7 +1,9 @@
 import { stringify } from "yaml";
 import { ArmError } from "./errors.ts";
 import type { ResourceManager } from "./resource-manager.ts";
+import { idOf, pathInputs } from "./resource-type.ts";
 import type { AzureServices, Caller } from "./resource-type.ts";
+import { RESOURCE_TYPES } from "./resources/index.ts";
 import { secret } from "./values.ts";
 import type { Args } from "./values.ts";
 
@@ -11,7 +13,7 @@ interface InvokeContext {
   readonly caller: Caller;
 }
 
-type Invoke = (args: Args, context: InvokeContext) => Args;
+type Invoke = (args: Args, context: InvokeContext) => Args | Promise<Args>;
 
 const INVOKES: Readonly<Record<string, Invoke>> = {
   "azure-native:authorization:getClientConfig": (_, { caller }) => ({
@@ -56,16 +58,29 @@ const INVOKES: Readonly<Record<string, Invoke>> = {
 const CLUSTERS = "Microsoft.ContainerService/managedClusters";
 
 /** Functions of azure-native. @throws {ArmError} as Azure would, or when the function is not simulated. */
-export function invoke(token: string, args: Args, context: InvokeContext): Args {
-  const handler = INVOKES[token];
-  if (!handler) throw new Error(`The sandbox does not simulate ${token}. It knows ${Object.keys(INVOKES).join(", ")}.`);
-  return handler(args, context);
+export async function invoke(token: string, args: Args, context: InvokeContext): Promise<Args> {
+  const handler = INVOKES[token] ?? lookup(token);
+  if (handler) return handler(args, context);
+  throw new Error(
+    `The sandbox does not simulate ${token}. It knows ${Object.keys(INVOKES).join(", ")} and 'get' for every type it simulates.`,
+  );
+}
+
+/** `azure-native:storage:getStorageAccount` and the like: the outputs of a resource somebody else deployed. */
+function lookup(token: string): Invoke | undefined {
+  const type = RESOURCE_TYPES.find((candidate) => candidate.token.replace(/(?<=:)(?=\w+$)/, "get") === token);
+  if (!type) return undefined;
+  return async (args, { manager, caller }) => {
+    for (const property of pathInputs(type)) requireText(args, property);
+    const id = idOf(type, args, caller.subscriptionId);
+    const resource = await manager.get(caller, type, id);
+    if (!resource) throw notFound(id);
+    return { id: resource.id, ...resource.outputs };
+  };
 }
 
 function target(armType: string, nameInput: string, args: Args, { caller }: InvokeContext): string {
-  for (const property of ["resourceGroupName", nameInput]) {
-    if (typeof args[property] !== "string") throw new Error(`missing required property '${property}'`);
-  }
+  for (const property of ["resourceGroupName", nameInput]) requireText(args, property);
   const group = `/subscriptions/${caller.subscriptionId}/resourceGroups/${String(args.resourceGroupName)}`;
   return `${group}/providers/${armType}/${String(args[nameInput])}`;
 }
@@ -73,8 +88,17 @@ function target(armType: string, nameInput: string, args: Args, { caller }: Invo
 function existing(id: string, { services }: InvokeContext): NonNullable<ReturnType<AzureServices["cloud"]["find"]>> {
   const resource = services.cloud.find(id);
   if (resource) return resource;
-  const [, group, name] = /resourceGroups\/([^/]+)\/providers\/(.+)$/i.exec(id)!;
-  throw new ArmError(
+  throw notFound(id);
+}
+
+function requireText(args: Args, property: string): void {
+  if (typeof args[property] !== "string") throw new Error(`missing required property '${property}'`);
+}
+
+function notFound(id: string): ArmError {
+  const [, group, name] = /resourceGroups\/([^/]+)(?:\/providers\/(.+))?$/i.exec(id) ?? [undefined, "", id];
+  if (!name) return new ArmError(404, "ResourceGroupNotFound", `Resource group '${group}' could not be found.`);
+  return new ArmError(
     404,
     "ResourceNotFound",
     `The Resource '${name}' under resource group '${group}' was not found. For more details please go to ` +

@@ -75,6 +75,8 @@ export interface ResourceType {
   readonly model?: ModelReference;
   /** Body properties that cannot be changed in place, see `detailedDiff`. */
   readonly replaceOn?: readonly string[];
+  /** Output-only properties inside objects that are inputs as well (`identity.principalId`): unknown in a preview. */
+  readonly computed?: readonly string[];
   /** Names of properties Azure accepts and never gives back. */
   readonly writeOnly?: readonly string[];
   /** Rules beyond the model; must cope with unknown values. */

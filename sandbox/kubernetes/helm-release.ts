@@ -127,10 +127,10 @@ async function agentSpec(context: KubernetesContext, id: string, inputs: Args): 
 async function publicPort(context: KubernetesContext, annotations: Args): Promise<number> {
   const name = String(annotations[PIP_NAME]);
   const group = String(annotations[PIP_RESOURCE_GROUP] ?? context.clusterId.split("/")[4]);
-  if (!context.clusters.publicIpAllowed(context.clusterId, group)) {
+  if (!context.clusters.publicIpAllowed(context.clusterId, group, name)) {
     throw new Error(
-      `SyncLoadBalancerFailed: the cluster's identity is not authorized to use public IP addresses of resource group '${group}'; ` +
-        "give it the role Network Contributor there.",
+      `SyncLoadBalancerFailed: the cluster's identity is not authorized to use public IP address '${name}' of resource group ` +
+        `'${group}'; give it the role Network Contributor there.`,
     );
   }
   const port = await context.clusters.publicIpPort(context.clusterId, group, name);

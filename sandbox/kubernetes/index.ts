@@ -18,8 +18,8 @@ export interface Clusters {
   authenticate(kubeconfig: string): { readonly id: string } | undefined;
   /** Port behind a public IP address in the cluster's subscription; undefined when there is no such address. */
   publicIpPort(clusterId: string, resourceGroup: string, name: string): Promise<number | undefined>;
-  /** Whether the cluster may use public IP addresses of a resource group (role Network Contributor, say). */
-  publicIpAllowed(clusterId: string, resourceGroup: string): boolean;
+  /** Whether the cluster's identity may use that address (role Network Contributor, say). */
+  publicIpAllowed(clusterId: string, resourceGroup: string, name: string): boolean;
 }
 
 export interface KubernetesContext {

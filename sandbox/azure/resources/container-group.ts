@@ -28,6 +28,7 @@ export const containerGroup: ResourceType = {
     ...["containers", "initContainers", "volumes", "osType", "restartPolicy", "sku", "subnetIds", "dnsConfig"],
     ...["confidentialComputeProperties", "imageRegistryCredentials", "priority", "zones", "encryptionProperties"],
   ],
+  computed: ["ipAddress.fqdn", "ipAddress.ip"],
   writeOnly: ["storageAccountKey", "secureValue", "password"],
   model: {
     client: "arm-containerinstance",

@@ -16,6 +16,7 @@ export const registry: ResourceType = {
     style: "alphanumeric",
   },
   located: true,
+  computed: ["sku.tier"],
   model: {
     client: "arm-containerregistry",
     model: "Registry",

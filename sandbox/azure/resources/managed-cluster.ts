@@ -35,6 +35,7 @@ export const managedCluster: ResourceType = {
     ].map((property) => `networkProfile.${property}`),
     ...["networkDataplane", "networkPolicy", "outboundType"].map((property) => `networkProfile.${property}`),
   ],
+  computed: ["identity.principalId", "identity.tenantId", "oidcIssuerProfile.issuerURL"],
   writeOnly: ["adminPassword", "secret"],
   model: { client: "arm-containerservice", model: "ManagedCluster", newer: ["kind", "privateLinkResources"] },
   check: (inputs) => [...checkIdentity(inputs), ...checkPools(inputs), ...checkDns(inputs)],

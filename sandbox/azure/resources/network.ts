@@ -33,6 +33,7 @@ export const publicIpAddress: ResourceType = {
   name: networkName("publicIpAddressName", 1, 80),
   located: true,
   replaceOn: ["publicIPAddressVersion", "publicIPPrefix", "sku", "zones"],
+  computed: ["dnsSettings.fqdn"],
   model: networkModel("PublicIPAddress", {
     values: {
       "sku.name": ["Basic", "Standard", "StandardV2"],

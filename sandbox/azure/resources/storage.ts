@@ -22,6 +22,7 @@ export const storageAccount: ResourceType = {
   apiVersion: API_VERSION,
   name: { ...ACCOUNT_NAME, style: "lowerAlphanumeric" },
   located: true,
+  computed: ["sku.tier"],
   replaceOn: ["isHnsEnabled", "extendedLocation", "enableNfsV3", "dnsEndpointType", "kind"],
   model: {
     client: "arm-storage",

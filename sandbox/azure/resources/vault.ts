@@ -18,6 +18,7 @@ export const vault: ResourceType = {
   },
   located: true,
   replaceOn: ["properties.tenantId"],
+  computed: ["properties.vaultUri", "properties.provisioningState"],
   model: {
     client: "arm-keyvault",
     model: "VaultCreateOrUpdateParameters",

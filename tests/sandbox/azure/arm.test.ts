@@ -180,7 +180,11 @@ describe("previews and secrets", () => {
     expect((await northwind.check(ACCOUNT, "a", inputs)).failures).toEqual([]);
     const { id, outputs } = await northwind.create(ACCOUNT, "a", inputs, true);
     expect(id).toBe("");
-    expect(outputs).toEqual({ kind: "StorageV2", sku: { name: "Standard_LRS" }, location: UNKNOWN });
+    expect(outputs).toEqual({
+      kind: "StorageV2",
+      sku: { name: "Standard_LRS", tier: UNKNOWN },
+      location: UNKNOWN,
+    });
     expect(sandbox.blobs.accounts.size).toBe(0);
   });
 
@@ -589,6 +593,17 @@ describe("the rest", () => {
       subscriptionId: subscriptionOf(NORTHWIND),
       tenantId: NORTHWIND.tenantId,
     });
+  });
+
+  test("functions that look up what somebody else deployed", async () => {
+    const get = "azure-native:storage:getStorageAccount";
+    await expect(northwind.invoke(get, { ...GROUP, accountName: "data" })).rejects.toThrow('Code="ResourceNotFound"');
+    const { id, outputs } = await northwind.deploy(ACCOUNT, "a", account("data"));
+    expect(await northwind.invoke(get, { ...GROUP, accountName: "data" })).toEqual({ id, ...outputs });
+    await expect(northwind.invoke(get, GROUP)).rejects.toThrow("missing required property 'accountName'");
+    const group = "azure-native:resources:getResourceGroup";
+    expect(await northwind.invoke(group, GROUP)).toMatchObject({ name: "rg", location: "westeurope" });
+    await expect(northwind.invoke(group, { resourceGroupName: "x" })).rejects.toThrow('Code="ResourceGroupNotFound"');
   });
 
   test("what is not simulated says so", async () => {
