@@ -73,7 +73,7 @@ async function copyInOneStep(source, target, workFolder, env) {
   fs.mkdirSync(workFolder, { recursive: true });
   const temporary = fs.mkdtempSync(path.join(workFolder, path.basename(target) + "-"));
   try {
-    await step("copying " + path.basename(target), "cp", ["-RPp", source, path.join(temporary, "new")], { env });
+    await step("copying " + path.basename(target), "cp", ["-RP", source, path.join(temporary, "new")], { env });
     if (fs.existsSync(target)) fs.renameSync(target, path.join(temporary, "old"));
     fs.renameSync(path.join(temporary, "new"), target);
   } finally {
