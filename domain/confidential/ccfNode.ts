@@ -53,7 +53,7 @@ export function startConfiguration(fqdn: string, members: readonly StartMember[]
       service_certificate_file: `${directory}/certs/ccf/service_cert.pem`,
       start: {
         constitution_files: ["validate.js", "apply.js", "resolve.js", "operator_resolve.js", "actions.js"].map((file) => `${directory}/${file}`),
-        service_configuration: { initial_service_certificate_validity_days: CERTIFICATE_VALIDITY_DAYS },
+        initial_service_certificate_validity_days: CERTIFICATE_VALIDITY_DAYS,
         members: members.map((member) => ({
           certificate_file: `${directory}/${member.name}_cert.pem`,
           data_json_file: `${directory}/${member.name}_data.json`,

@@ -112,7 +112,7 @@ export async function readNodeConfiguration(archive: Buffer): Promise<NodeConfig
     ...common,
     command: {
       type: "Start",
-      constitution: constitution_files.map(file).join("\n"),
+      constitution: constitution_files.map((name) => imageFile(name) ?? file(name)).join("\n"),
       members: members.map((entry) => ({
         certificate: file(entry.certificate_file),
         encryptionPublicKey: entry.encryption_public_key_file ? file(entry.encryption_public_key_file) : undefined,
@@ -123,6 +123,13 @@ export async function readNodeConfiguration(archive: Buffer): Promise<NodeConfig
       validityDays: initial_service_certificate_validity_days,
     },
   };
+}
+
+/** The default constitution comes with the node image, next to what the archive is unpacked to. */
+const IMAGE_FILES = ["validate.js", "apply.js", "resolve.js", "operator_resolve.js", "actions.js"];
+
+function imageFile(name: string): string | undefined {
+  return IMAGE_FILES.some((known) => name === `/app/${known}`) ? `// ${name} of the node image` : undefined;
 }
 
 const archivePath = (name: string): string => name.replace(/^\.?\//, "").replace(/^app\//, "");
