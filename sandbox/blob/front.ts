@@ -6,7 +6,7 @@ import type { Backend } from "./backend.ts";
 import { cleanListing } from "./customer-keys/marker.ts";
 import type { CustomerKeys } from "./customer-keys/index.ts";
 import { sendStorageError, StorageError } from "./errors.ts";
-import { parseOperation, parsePath } from "./operations.ts";
+import { parseOperation, parsePath, splitTarget } from "./operations.ts";
 import type { Operation } from "./operations.ts";
 import { changedHeaders, relay } from "./relay.ts";
 import type { BlobCall } from "./relay.ts";
@@ -80,11 +80,11 @@ export class BlobFront {
   ): string | undefined {
     const source = request.headers["x-ms-copy-source"];
     if (source === undefined) return undefined;
-    const prefix = `${this.dependencies.publicUrl()}/`;
-    if (typeof source !== "string" || !source.startsWith(prefix))
-      throw cannotVerifySource("it is not at this blob service");
-    const target = source.slice(prefix.length - 1);
-    const { account, container } = parsePath(target.split("?", 1)[0] ?? "");
+    const url = typeof source === "string" && URL.canParse(source) ? new URL(source) : undefined;
+    if (url?.origin !== this.dependencies.publicUrl()) throw cannotVerifySource("it is not at this blob service");
+    // Normalised (`..` is gone), as the backend would do it: both must mean the same blob.
+    const target = `${url.pathname}${url.search}`;
+    const { account, container } = parsePath(url.pathname);
     if (account !== operation.account) throw cannotVerifySource("the sandbox copies only within one storage account");
     if (!mayRead(container)) throw cannotVerifySource("the caller may not read it", 403);
     return target;
@@ -96,7 +96,7 @@ export class BlobFront {
     const withMetadata = include.includes("metadata");
     const query = new URLSearchParams(operation.query);
     query.set("include", [...new Set([...include, "metadata"])].join(","));
-    const [path = ""] = target.split("?", 1);
+    const { path } = splitTarget(target);
     const answer = await this.dependencies.backend.send(operation.account, {
       method,
       target: `${path}?${query}`,

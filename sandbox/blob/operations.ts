@@ -119,8 +119,8 @@ export const READ_BLOB: Permission = read;
  * @throws StorageError
  */
 export function parseOperation(method: string, target: string): Operation {
-  const [rawPath = "", rawQuery = ""] = target.split("?", 2);
-  const { account, container, blob } = parsePath(rawPath);
+  const { path, query: rawQuery } = splitTarget(target);
+  const { account, container, blob } = parsePath(path);
   const query = parseQuery(rawQuery);
   const level = blob !== "" ? "blob" : container !== "" ? "container" : "service";
   const key = [level, method, query.get("restype") ?? "-", query.get("comp") ?? "-"].join(" ");
@@ -129,16 +129,26 @@ export function parseOperation(method: string, target: string): Operation {
   return { ...rule, account, container, blob, query };
 }
 
+/** Path and query as received, without the first `?`. */
+export function splitTarget(target: string): { path: string; query: string } {
+  const mark = target.indexOf("?");
+  return mark < 0 ? { path: target, query: "" } : { path: target.slice(0, mark), query: target.slice(mark + 1) };
+}
+
 export function parsePath(rawPath: string): { account: string; container: string; blob: string } {
-  let decoded: string;
-  try {
-    decoded = decodeURIComponent(rawPath);
-  } catch {
-    throw new StorageError(400, "InvalidUri", "The requested URI does not represent any resource on the server.");
-  }
-  if (!decoded.startsWith("/")) throw new StorageError(400, "InvalidUri", "The path must start with '/'.");
+  const decoded = decodePath(rawPath);
   const [account = "", container = "", ...blob] = decoded.slice(1).split("/");
   return { account, container, blob: blob.join("/").replaceAll("\\", "/") };
+}
+
+/** Printable ASCII without `#`: what else a client might send, URL parsers disagree about. */
+function decodePath(rawPath: string): string {
+  try {
+    if (/^\/[!"$-~]*$/.test(rawPath)) return decodeURIComponent(rawPath);
+  } catch {
+    // Answered below.
+  }
+  throw new StorageError(400, "InvalidUri", "The requested URI does not represent any resource on the server.");
 }
 
 /** Two spellings or values of one parameter could be read differently by the backend: refused. */
@@ -146,7 +156,8 @@ function parseQuery(rawQuery: string): URLSearchParams {
   const query = new URLSearchParams(rawQuery);
   const names = [...query.keys()].map((name) => name.toLowerCase());
   const ambiguous = ["comp", "restype"].some((name) => names.includes(name) && !query.has(name));
-  if (ambiguous || new Set(names).size !== names.length) {
+  const isPlain = names.every((name) => /^[a-z0-9_$-]+$/.test(name));
+  if (ambiguous || !isPlain || new Set(names).size !== names.length) {
     throw new StorageError(
       400,
       "InvalidQueryParameterValue",

@@ -1,5 +1,6 @@
 import crypto from "node:crypto";
 import type { OutgoingHttpHeaders } from "node:http";
+import { splitTarget } from "./operations.ts";
 
 const SIGNED_HEADERS = [
   "content-encoding",
@@ -47,7 +48,7 @@ function stringToSign(account: string, method: string, target: string, headers: 
 }
 
 function canonicalResource(account: string, target: string): string {
-  const [path = "/", query = ""] = target.split("?", 2);
+  const { path, query } = splitTarget(target);
   const parameters = query
     .split("&")
     .filter((pair) => pair !== "")

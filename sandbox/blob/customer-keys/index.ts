@@ -6,6 +6,7 @@ import { readBody } from "../../listener.ts";
 import { headersOf, withoutHopByHop } from "../backend.ts";
 import type { Backend } from "../backend.ts";
 import { StorageError } from "../errors.ts";
+import { splitTarget } from "../operations.ts";
 import { changedHeaders, relay } from "../relay.ts";
 import type { BlobCall } from "../relay.ts";
 import { parseBlockList } from "./block-list.ts";
@@ -65,13 +66,15 @@ export class CustomerKeys {
       case "Set Blob Properties":
       case "Snapshot Blob":
         return this.modify(call, key);
+      case "Append Block":
+      case "Put Page":
+        if (!key) return false;
+        throw new StorageError(
+          501,
+          "NotImplemented",
+          `The sandbox has no customer-provided keys for '${call.operation.name}'.`,
+        );
       default:
-        if (key)
-          throw new StorageError(
-            501,
-            "NotImplemented",
-            `The sandbox has no customer-provided keys for '${call.operation.name}'.`,
-          );
         return false;
     }
   }
@@ -256,7 +259,7 @@ export class CustomerKeys {
     const selectors = new URLSearchParams(
       [...call.operation.query].filter(([name]) => name === "snapshot" || name === "versionid"),
     );
-    const [path = ""] = call.target.split("?", 1);
+    const { path } = splitTarget(call.target);
     const version = call.headers["x-ms-version"];
     const answer = await this.backend.send(call.operation.account, {
       method: "HEAD",

@@ -117,8 +117,12 @@ describe("role assignments decide", () => {
     services.access.rows = [{ objectId: reader, operation: "*", scope: scope("data") }];
     const headers = { "x-ms-copy-source": `${services.endpoint}other/secret`, "content-length": "0" };
     const answer = await call(token, "PUT", "data/stolen", { headers });
+    const detour = { ...headers, "x-ms-copy-source": `${services.endpoint}data/%2e%2e/other/secret` };
+    const around = await call(token, "PUT", "data/stolen", { headers: detour });
     services.access.rows = before;
-    expect([answer.status, answer.headers["x-ms-error-code"]]).toEqual([403, "CannotVerifyCopySource"]);
+    for (const refused of [answer, around]) {
+      expect([refused.status, refused.headers["x-ms-error-code"]]).toEqual([403, "CannotVerifyCopySource"]);
+    }
     const abroad = await call(token, "PUT", "data/x", {
       headers: { ...headers, "x-ms-copy-source": "https://elsewhere.example/a" },
     });
@@ -134,10 +138,12 @@ describe("role assignments decide", () => {
       call(token, "GET", "data%2F..%2Fother/secret"),
       call(token, "GET", "other/secret?Comp=metadata"),
       call(token, "GET", "data?comp=list&comp=acl&restype=container"),
+      call(token, "GET", "data?comp[]=list&restype=container"),
+      call(token, "GET", "data?restype=container&comp=list?"),
       call(token, "POST", "?comp=batch"),
     ]);
     services.access.rows = before;
-    expect(answers.map(({ status }) => status)).toEqual([403, 404, 400, 400, 501]);
+    expect(answers.map(({ status }) => status)).toEqual([403, 404, 400, 400, 400, 501, 501]);
   });
 });
 
