@@ -43,21 +43,29 @@ export class SealPool {
 
   private start(): Worker | undefined {
     if (this.all.length >= this.most) return undefined;
-    const worker = new Worker(new URL("./sealWorker.ts", import.meta.url), { workerData: { key: this.key } });
+    // Flags of this process (`--eval`, a debugger, a loader) are not meant for it.
+    const worker = new Worker(new URL("./sealWorker.ts", import.meta.url), {
+      workerData: { key: this.key },
+      execArgv: [],
+    });
     this.all.push(worker);
     return worker;
   }
 
   private run(worker: Worker, { request, resolve, reject }: Waiting): void {
-    const settle = (reply: SealReply | Error) => {
-      worker.off("message", settle).off("error", settle);
-      if (reply instanceof Error) return reject(reply);
-      if (reply.error !== undefined) reject(new Error(reply.error));
-      else resolve(Buffer.from(reply.buffer));
+    const done = () => worker.off("message", onMessage).off("error", onFailure).off("exit", onFailure);
+    const onMessage = ({ buffer, error }: SealReply) => {
+      done();
+      if (error === undefined) resolve(Buffer.from(buffer));
+      else reject(new Error(error));
       this.idle.push(worker);
       this.dispatch();
     };
-    worker.once("message", settle).once("error", settle);
+    const onFailure = (cause: unknown) => {
+      done();
+      reject(new Error("a thread that encrypts has stopped", { cause }));
+    };
+    worker.on("message", onMessage).on("error", onFailure).on("exit", onFailure);
     worker.postMessage(request, [request.buffer]);
   }
 }

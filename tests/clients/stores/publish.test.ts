@@ -184,7 +184,8 @@ test("many files: the store is listed again, and one that was exchanged meanwhil
 
   for (let i = 0; i < 70; i++) folder.write(`many/${i}.csv`, `changed ${i}\n`);
   store.onRequest = (request) => {
-    if (request.method === "PUT" && request.url.endsWith("many/7.csv")) request.headers.remove("x-ms-blob-content-disposition");
+    if (request.method === "PUT" && request.url.endsWith("many/7.csv"))
+      request.headers.remove("x-ms-blob-content-disposition");
   };
   await expect(publish()).rejects.toThrow(/1 objects are missing, differ or are too many \(many\/7\.csv\)/);
 });
