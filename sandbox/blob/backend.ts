@@ -8,6 +8,8 @@ import type { SandboxHost } from "../contracts.ts";
 import { authorization } from "./shared-key.ts";
 
 const KEEP_ALIVE_SECONDS = 5;
+/** What a crash may lose; Azurite's own interval is ten times that. */
+const SAVE_INTERVAL_MS = 500;
 const HOP_BY_HOP = ["host", "connection", "keep-alive", "transfer-encoding", "expect", "authorization", "date"];
 
 interface AzuriteAccount {
@@ -16,9 +18,18 @@ interface AzuriteAccount {
   readonly key2: Buffer;
 }
 
+interface LokiDatabase {
+  /** Milliseconds. */
+  autosaveInterval: number;
+  autosaveDisable(): void;
+  autosaveEnable(): void;
+}
+
 /** What is reached into of Azurite's `BlobServer`. */
 interface AzuriteServer {
   readonly accountDataStore: { getAccount(name: string): AzuriteAccount | undefined };
+  readonly metadataStore: { readonly db: LokiDatabase };
+  readonly extentMetadataStore: { readonly db: LokiDatabase };
   start(): Promise<string>;
   close(): Promise<void>;
 }
@@ -55,6 +66,11 @@ export class Backend {
       return keys && { name, key1: Buffer.from(keys[0], "base64"), key2: Buffer.from(keys[1], "base64") };
     };
     await server.start();
+    for (const { db } of [server.extentMetadataStore, server.metadataStore]) {
+      db.autosaveDisable();
+      db.autosaveInterval = SAVE_INTERVAL_MS;
+      db.autosaveEnable();
+    }
     this.azurite = { server, port };
   }
 
