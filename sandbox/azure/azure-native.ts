@@ -112,7 +112,7 @@ function withDefaults(
 ): Args {
   const inputs = { ...news };
   const { input, style } = type.name;
-  if (inputs[input] === undefined && style !== "fixed") {
+  if (inputs[input] === undefined && style !== "given") {
     inputs[input] = olds[input] ?? automaticName(type.name, name, randomSeed);
   }
   if (type.located && inputs.location === undefined) {
@@ -128,8 +128,8 @@ function failuresOf(type: ResourceType, inputs: Args): Failure[] {
   for (const property of pathInputs(type)) {
     const value = inputs[property];
     if (value === UNKNOWN) continue;
-    if (property === type.name.input && type.name.style !== "fixed") failures.push(...checkName(type.name, value));
-    else if (value === undefined) failures.push({ property, reason: `missing required property '${property}'` });
+    if (value === undefined) failures.push({ property, reason: `missing required property '${property}'` });
+    else if (property === type.name.input) failures.push(...checkName(type.name, value));
     else if (typeof value !== "string" || !value)
       failures.push({ property, reason: `'${property}' must be a non-empty string` });
   }

@@ -1,5 +1,5 @@
 import type { SandboxHost, StateDocument } from "../contracts.ts";
-import { ArmError } from "./errors.ts";
+import type { ArmError } from "./errors.ts";
 import type { Args } from "./values.ts";
 
 export interface ArmResource {

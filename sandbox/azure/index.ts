@@ -44,7 +44,7 @@ export interface AzureDependencies {
  * the sandbox service behind it; networks, registries, other container groups, clusters and charts exist as records only.
  *
  * Not simulated: quotas, regions that differ, long-running operations and replication delays, policies, locks, deny assignments,
- * diagnostic settings, billing. The caller is who the configuration says (there is no password to check on loopback).
+ * diagnostic settings, billing, and the provider's schema (so `pulumi import` needs `--generate-code=false`). The caller is who the configuration says (there is no password to check on loopback).
  */
 export class SandboxAzure implements SandboxService, RoleBasedAccess {
   /** Ports by plugin name, for `PULUMI_DEBUG_PROVIDERS`; filled by `start`. */

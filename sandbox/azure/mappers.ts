@@ -52,7 +52,7 @@ export function mappersOf(client: string): Mappers {
 }
 
 function locate(client: string): string {
-  const entry = createRequire(path.resolve("package.json")).resolve(`@azure/${client}`);
+  const entry = createRequire(import.meta.url).resolve(`@azure/${client}`);
   const root = entry.slice(0, entry.lastIndexOf(`${client}${path.sep}`) + client.length);
   const file = LOCATIONS.map((location) => path.join(root, location)).find((candidate) => fs.existsSync(candidate));
   if (!file) throw new Error(`@azure/${client} has no model tables; install the version package.json names.`);

@@ -56,8 +56,8 @@ export interface NameRule {
   /** The rule in words, for the error text. */
   readonly rule: string;
   readonly maxLength: number;
-  /** Characters Azure takes: shapes the name made up when the program gives none. */
-  readonly style?: "lowerAlphanumeric" | "alphanumeric" | "guid" | "fixed";
+  /** Shapes the name made up when the program gives none; `given`: the program has to. */
+  readonly style?: "lowerAlphanumeric" | "alphanumeric" | "guid" | "given";
 }
 
 /** What the stand-in knows about one azure-native resource type. */

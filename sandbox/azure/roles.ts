@@ -105,10 +105,20 @@ export function permits(role: RoleDefinition, operation: { action: string } | { 
 }
 
 function matchesAny(patterns: readonly string[] | undefined, operation: string): boolean {
-  return (patterns ?? []).some((pattern) => {
-    const expression = pattern.split("*").map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"));
-    return new RegExp(`^${expression.join(".*")}$`, "i").test(operation);
-  });
+  return (patterns ?? []).some((pattern) => expressionOf(pattern).test(operation));
+}
+
+/** Every blob request asks; the few patterns there are get compiled once. */
+const expressions = new Map<string, RegExp>();
+
+function expressionOf(pattern: string): RegExp {
+  let expression = expressions.get(pattern);
+  if (!expression) {
+    const parts = pattern.split("*").map((part) => part.replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&"));
+    expression = new RegExp(`^${parts.join(".*")}$`, "i");
+    expressions.set(pattern, expression);
+  }
+  return expression;
 }
 
 /** Whether `scope` is `ancestor` itself or lies below it. */

@@ -131,6 +131,10 @@ function clusterAddresses(body: Args, seed: string, location: string): Args {
 }
 
 function checkIdentity({ identity, servicePrincipalProfile }: Args): Failure[] {
+  if (isObject(identity) && ![undefined, "SystemAssigned", UNKNOWN].includes(identity.type as string)) {
+    const reason = "only 'SystemAssigned' is simulated: the sandbox gives every cluster an identity of its own";
+    return [{ property: "identity.type", reason: `'identity.type': ${reason}` }];
+  }
   if (identity !== undefined || servicePrincipalProfile !== undefined) return [];
   return [{ property: "identity", reason: "'identity' (or 'servicePrincipalProfile') is required" }];
 }

@@ -143,7 +143,7 @@ export const privateZone = recordOnly(
       pattern: /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})+$/,
       rule: "a DNS name of at least two labels",
       maxLength: 63,
-      style: "fixed",
+      style: "given",
     },
     located: false,
     replaceOn: ["location"],

@@ -82,7 +82,7 @@ export const staticWebsite: ResourceType = {
   token: "azure-native:storage:StorageAccountStaticWebsite",
   path: `${ACCOUNT}/staticWebsite`,
   apiVersion: API_VERSION,
-  name: { ...ACCOUNT_NAME, style: "fixed" },
+  name: { ...ACCOUNT_NAME, style: "given" },
   located: false,
   writeAction: "Microsoft.Storage/storageAccounts/blobServices/write",
   check: (inputs) =>

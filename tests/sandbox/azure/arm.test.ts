@@ -571,6 +571,7 @@ describe("the rest", () => {
   });
 
   test.each([
+    [{ identity: { type: "UserAssigned" } }, "only 'SystemAssigned' is simulated"],
     [{ identity: undefined }, "'identity' (or 'servicePrincipalProfile') is required"],
     [{ agentPoolProfiles: [] }, "'agentPoolProfiles' must hold at least one pool"],
     [{ agentPoolProfiles: [{ name: "p", mode: "User", vmSize: "v" }] }, "must hold a pool of mode 'System'"],

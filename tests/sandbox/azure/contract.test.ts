@@ -7,7 +7,6 @@ import type { TestSandbox } from "./fakes.ts";
 
 const BLOB_READER = "/providers/Microsoft.Authorization/roleDefinitions/2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
 const BLOB_CONTRIBUTOR = "/providers/Microsoft.Authorization/roleDefinitions/ba92f5b4-2d11-453d-a403-e96b0029c9fe";
-const POLICY = Buffer.from("package policy").toString("base64");
 const GROUP = { resourceGroupName: "rg" };
 const GROUP_ID = `/subscriptions/${subscriptionOf(NORTHWIND)}/resourceGroups/rg`;
 
@@ -15,7 +14,7 @@ interface Case {
   readonly type: string;
   readonly inputs: Args;
   /** A change made in place, and the property paths it shows as. */
-  readonly update?: readonly [change: Args, paths: string[]];
+  readonly update: readonly [change: Args, paths: string[]];
   /** A change that needs a new resource, and the property paths that force it. */
   readonly replace: readonly [change: Args, paths: string[]];
   readonly id: string;
@@ -341,7 +340,7 @@ describe("every resource type keeps the provider protocol", () => {
     expect(replaced.replaces.sort()).toEqual([...example.replace[1]].sort());
     expect(replaced.deleteBeforeReplace).toBe(true);
 
-    const [change, paths] = example.update!;
+    const [change, paths] = example.update;
     const changed = { ...inputs, ...change };
     const updated = await engine.diff(type, "example", id, inputs, changed);
     expect(updated).toMatchObject({ changed: true, replaces: [], deleteBeforeReplace: false });
