@@ -1,7 +1,13 @@
 import type { TokenCredential } from "@azure/identity";
-import { ContainerClient, RestError, type BlobHTTPHeaders, type CpkInfo } from "@azure/storage-blob";
+import {
+  ContainerClient,
+  RestError,
+  type BlobHTTPHeaders,
+  type CpkInfo,
+  type HttpRequestBody,
+} from "@azure/storage-blob";
 import { createHash } from "node:crypto";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { formatRecord, parseRecord, type Encryption, type FileRecord } from "../../domain/data/publishedFile.ts";
 import {
@@ -28,6 +34,7 @@ export type BlobTarget =
 const ROLE_DEADLINE_MS = 5 * 60_000;
 const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 15_000;
+const BODY_SLICE = 256 * 1024;
 /** Refused for want of a role; also the answer for minutes after a role was assigned. */
 const ROLE_MISSING = "AuthorizationPermissionMismatch";
 /**
@@ -78,7 +85,7 @@ export function azureBlobStore(target: BlobTarget, encryption: Encryption, signa
 
     async put(name, body, record) {
       const blob = client.getBlockBlobClient(name);
-      await write(() => blob.upload(body, body.length, { ...options, blobHTTPHeaders: headersOf(record) }));
+      await write(() => blob.upload(bodyOf(body), body.length, { ...options, blobHTTPHeaders: headersOf(record) }));
     },
 
     putParts(name): PartUpload {
@@ -87,7 +94,7 @@ export function azureBlobStore(target: BlobTarget, encryption: Encryption, signa
       return {
         async put(index, body) {
           blocks[index] = Buffer.from(String(index).padStart(8, "0")).toString("base64");
-          await write(() => blob.stageBlock(blocks[index]!, body, body.length, options));
+          await write(() => blob.stageBlock(blocks[index]!, bodyOf(body), body.length, options));
         },
         async complete(record) {
           await write(() => blob.commitBlockList(blocks, { ...options, blobHTTPHeaders: headersOf(record) }));
@@ -147,6 +154,19 @@ async function unlessMissing<T>(promise: Promise<T>): Promise<T | undefined> {
     if (error instanceof RestError && error.statusCode === 404) return undefined;
     throw error;
   }
+}
+
+/**
+ * Large bodies go out piece by piece: TLS would otherwise encrypt a whole one into memory of its own, whatever the
+ * connection takes. A function, because a retry starts again from the first byte.
+ */
+function bodyOf(bytes: Buffer): HttpRequestBody {
+  if (bytes.length <= BODY_SLICE) return bytes;
+  return () => Readable.from(slices(bytes), { objectMode: false });
+}
+
+function* slices(bytes: Buffer): Generator<Buffer> {
+  for (let from = 0; from < bytes.length; from += BODY_SLICE) yield bytes.subarray(from, from + BODY_SLICE);
 }
 
 interface Access {
