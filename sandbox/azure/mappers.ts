@@ -13,9 +13,6 @@ export interface Mapper {
   readonly constraints?: {
     readonly InclusiveMinimum?: number;
     readonly InclusiveMaximum?: number;
-    readonly MinLength?: number;
-    readonly MaxLength?: number;
-    readonly MinItems?: number;
     readonly MaxItems?: number;
     readonly Pattern?: RegExp;
   };

@@ -26,7 +26,7 @@ interface Walk {
 
 /**
  * Checks inputs of an azure-native resource against the model Azure itself publishes: required properties, types, enumerations,
- * patterns, lengths and ranges, and properties that do not exist. Parts that are unknown are not judged.
+ * patterns, ranges and counts, and properties that do not exist. Parts that are unknown are not judged.
  * @param body inputs without those that only name the resource (they are part of the address, not of the body).
  */
 export function checkModel(reference: ModelReference, body: Args): Failure[] {
@@ -90,8 +90,7 @@ function propertiesOf(walk: Walk, mapper: Mapper): Readonly<Record<string, Mappe
 
 function checkSequence(walk: Walk, mapper: Mapper, value: unknown, path: string): void {
   if (!Array.isArray(value)) return fail(walk, path, "must be an array");
-  const { MinItems, MaxItems } = mapper.constraints ?? {};
-  if (MinItems !== undefined && value.length < MinItems) fail(walk, path, `must have at least ${MinItems} items`);
+  const { MaxItems } = mapper.constraints ?? {};
   if (MaxItems !== undefined && value.length > MaxItems) fail(walk, path, `must have at most ${MaxItems} items`);
   value.forEach((item, index) => check(walk, mapper.type.element!, item, `${path}[${index}]`));
 }
@@ -121,7 +120,7 @@ function expectation(mapper: Mapper, value: unknown): string | undefined {
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 function checkConstraints(walk: Walk, mapper: Mapper, value: unknown, path: string): void {
-  const { InclusiveMinimum, InclusiveMaximum, MinLength, MaxLength, Pattern } = mapper.constraints ?? {};
+  const { InclusiveMinimum, InclusiveMaximum, Pattern } = mapper.constraints ?? {};
   if (typeof value === "number") {
     if (InclusiveMinimum !== undefined && value < InclusiveMinimum)
       fail(walk, path, `must be at least ${InclusiveMinimum}`);
@@ -129,10 +128,6 @@ function checkConstraints(walk: Walk, mapper: Mapper, value: unknown, path: stri
       fail(walk, path, `must be at most ${InclusiveMaximum}`);
   }
   if (typeof value === "string") {
-    if (MinLength !== undefined && value.length < MinLength)
-      fail(walk, path, `must have at least ${MinLength} characters`);
-    if (MaxLength !== undefined && value.length > MaxLength)
-      fail(walk, path, `must have at most ${MaxLength} characters`);
     if (Pattern && !new RegExp(Pattern.source, Pattern.flags).test(value))
       fail(walk, path, `must match ${Pattern.source}`);
   }

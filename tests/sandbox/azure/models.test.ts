@@ -72,6 +72,19 @@ describe("inputs against the official models", () => {
     expect(reasons("containerservice:ManagedCluster", gateway(3))).toEqual([
       "'networkProfile.natGatewayProfile.idleTimeoutInMinutes' must be at least 4",
     ]);
+    expect(reasons("containerservice:ManagedCluster", gateway(121))).toEqual([
+      "'networkProfile.natGatewayProfile.idleTimeoutInMinutes' must be at most 120",
+    ]);
+  });
+
+  test("counts are checked", () => {
+    const certificates = (count: number) => ({
+      securityProfile: { customCATrustCertificates: Array(count).fill("cGVt") },
+    });
+    expect(reasons("containerservice:ManagedCluster", certificates(10))).toEqual([]);
+    expect(reasons("containerservice:ManagedCluster", certificates(11))).toEqual([
+      "'securityProfile.customCATrustCertificates' must have at most 10 items",
+    ]);
   });
 
   test("what is unknown in a preview is not judged", () => {
