@@ -4,7 +4,8 @@ import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from "jose";
 import type { JSONWebKeySet } from "jose";
 import type { FederatedCredential } from "../contracts.ts";
 import { readBody } from "../listener.ts";
-import { EntraError, invalidClient, invalidRequest } from "./errors.ts";
+import type { EntraError } from "./errors.ts";
+import { invalidClient, invalidRequest } from "./errors.ts";
 
 const ALGORITHMS = ["RS256", "PS256", "ES256"];
 const CLOCK_SKEW_SECONDS = 300;
@@ -86,21 +87,20 @@ async function fetchKeys(issuer: string, extraRoot: string): Promise<JSONWebKeyS
 async function fetchJson(address: string, extraRoot: string): Promise<Record<string, unknown>> {
   const url = new URL(address);
   if (url.protocol !== "https:") throw new Error(`${address} is not https`);
+  const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS);
   const body = await new Promise<Buffer>((resolve, reject) => {
-    const request = https.get(
-      url,
-      { ca: [...tls.rootCertificates, extraRoot], agent: false, timeout: FETCH_TIMEOUT_MS },
-      (response) => {
-        if (response.statusCode !== 200) {
-          response.resume();
-          reject(new Error(`${address} answered ${response.statusCode}`));
-          return;
-        }
-        readBody(response, MAX_METADATA_BYTES).then(resolve, reject);
-      },
-    );
-    request.on("timeout", () => request.destroy(new Error(`${address} did not answer in ${FETCH_TIMEOUT_MS} ms`)));
-    request.on("error", reject);
+    const ca = [...tls.rootCertificates, extraRoot];
+    const request = https.get(url, { ca, agent: false, signal }, (response) => {
+      if (response.statusCode !== 200) {
+        response.resume();
+        reject(new Error(`${address} answered ${response.statusCode}`));
+        return;
+      }
+      readBody(response, MAX_METADATA_BYTES).then(resolve, reject);
+    });
+    request.on("error", (error) => {
+      reject(signal.aborted ? new Error(`${address} did not answer in ${FETCH_TIMEOUT_MS} ms`) : error);
+    });
   });
   return JSON.parse(body.toString("utf8")) as Record<string, unknown>;
 }

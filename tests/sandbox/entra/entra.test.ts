@@ -215,6 +215,27 @@ describe("federated credentials", () => {
     expect(json.error_codes).toEqual([50166]);
   });
 
+  test("refuse an issuer that is not https, cannot be reached, or answers without end", async () => {
+    const endless = await listen(host, "endless-issuer", (_incoming, response) => {
+      response.writeHead(200);
+      for (let index = 0; index < 3; index++) response.write("x".repeat(60 * 1024));
+    });
+    const closed = `https://127.0.0.1:${await host.port("nobody")}`;
+    const other: Principal = { ...identity, objectId: crypto.randomUUID(), clientId: crypto.randomUUID() };
+    entra.addManagedIdentity(other);
+    for (const [url, reason] of [
+      ["http://127.0.0.1:1/x", /is not https/],
+      [closed, /ECONNREFUSED/],
+      [endless.url, /larger than/],
+    ] as const) {
+      const credential = { name: "f", issuer: url, subject: "contract-owner", audiences: [AUDIENCE] };
+      entra.setFederatedCredentials(other.objectId, [credential]);
+      const { json } = await exchange(host, entra, other, await assertion({ iss: url }), STORAGE);
+      expect([json.error_codes, json.error_description]).toEqual([[50166], expect.stringMatching(reason)]);
+    }
+    await endless.close();
+  });
+
   test("do not let the users' proof in", async () => {
     const proof = fs.readFileSync(entra.federatedTokenFile, "utf8");
     expect((await exchange(host, entra, identity, proof, STORAGE)).json.error_codes).toEqual([700211]);

@@ -53,7 +53,7 @@ afterAll(async () => {
 interface VaultAnswer {
   status: number;
   // The shapes differ by operation; tests state what they expect.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+
   json: any;
   headers: Record<string, string | undefined>;
 }
