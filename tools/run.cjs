@@ -31,7 +31,13 @@ async function prepare(needsPulumi) {
     const pulumi = await ensurePulumi(context);
     context.env = withPath(context.env, key, [pulumi.folder]);
   }
-  const changes = { [key]: context.env[key], PULUMI_SKIP_UPDATE_CHECK: "true" };
+  const changes = {
+    [key]: context.env[key],
+    // Compiled code that Node.js keeps between runs: a fifth to a quarter of the start-up of every program.
+    NODE_COMPILE_CACHE: process.env.NODE_COMPILE_CACHE || path.join(context.cache, "compiled"),
+    // The version is chosen here.
+    PULUMI_SKIP_UPDATE_CHECK: "true",
+  };
   return { node: node.executable, env: Object.assign({}, context.env, changes), changes };
 }
 
