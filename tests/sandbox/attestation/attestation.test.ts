@@ -19,7 +19,10 @@ describe("virtual attestation", () => {
     host = await openSandboxHost(path.join(dir, "a"));
     attestation = new SandboxAttestation(host);
   });
-  afterAll(() => host.close());
+  afterAll(() => {
+    host.close();
+    fs.rmSync(dir, { recursive: true });
+  });
 
   test("a quote says what was measured, also after a restart", () => {
     const quote = attestation.quote({ hostData, reportData: runtimeReportData(runtimeKey) });

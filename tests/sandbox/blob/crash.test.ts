@@ -44,5 +44,6 @@ test("what was written a second before the process is killed is still there afte
   await blob.stop();
   await entra.stop();
   host.close();
+  fs.rmSync(path.dirname(stateDir), { recursive: true });
   expect(body.toString()).toBe("still here");
 });

@@ -11,8 +11,15 @@ import type { SandboxEntra } from "../../../sandbox/entra/index.ts";
 
 export type OpenHost = Awaited<ReturnType<typeof openSandboxHost>>;
 
-export function temporaryHost(): Promise<OpenHost> {
-  return openSandboxHost(path.join(fs.mkdtempSync(path.join(os.tmpdir(), "sandbox-")), "state"));
+/** A sandbox folder that is gone once the host is closed. */
+export async function temporaryHost(): Promise<OpenHost> {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "sandbox-"));
+  const host = await openSandboxHost(path.join(folder, "state"));
+  const close = (): void => {
+    host.close();
+    fs.rmSync(folder, { recursive: true, force: true });
+  };
+  return { ...host, close };
 }
 
 export interface Answer {
