@@ -87,6 +87,11 @@ describe("csv", () => {
     ]);
   });
 
+  test("a value of megabytes in quotes is one value", async () => {
+    const text = `2025-09-01,1,a,"${'x, ""y"" '.repeat(1_000_000)}"\n`;
+    expect(await check({ "a.csv": text }, "csv")).toMatchObject({ errors: [], rows: 1 });
+  });
+
   test("a hundred bad files are not a hundred messages, and no message holds a value", async () => {
     const files = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`${i}.csv`, `secret${i}\n`]));
     const { errors } = await check(files, "csv");
