@@ -7,8 +7,15 @@ const house = { rules: { "module-boundaries": moduleBoundaries, "one-exported-cl
 
 const wholePackages = ["@pulumi/azure-native", "@pulumi/aws"].map((name) => ({
   name,
-  message: `Import one module of it (${name}/<module>/index.js): the whole package costs a third of a second at every start.`,
+  message: `Import the files of single resources (${name}/<module>/<resource>.js): the whole package costs a third of a second at every start.`,
 }));
+
+const wholeModules = {
+  regex: "^@pulumi/(azure-native|aws|kubernetes)(/.+)?/index(\\.js)?$",
+  allowTypeImports: true,
+  message:
+    "Import the file of the one resource (…/storage/storageAccount.js): an ES module import evaluates all of an index at every start.",
+};
 
 const neverAnywhere = [
   {
@@ -83,6 +90,7 @@ export default tseslint.config(
       "@typescript-eslint/no-floating-promises": "error",
       "@typescript-eslint/no-misused-promises": ["error", { checksVoidReturn: false }],
       "@typescript-eslint/await-thenable": "error",
+      "@typescript-eslint/no-restricted-imports": ["error", { patterns: [wholeModules] }],
       "no-undef": "off",
       // Names from outside are checked for control characters on purpose.
       "no-control-regex": "off",

@@ -66,6 +66,11 @@ const wrong: [string, Snippet, string][] = [
   ["all of azure-native", { file: "components/a.ts", code: `import "@pulumi/azure-native";` }, imports],
   ["all of aws", { file: "personas/a.ts", code: `import "@pulumi/aws";` }, imports],
   ["all of aws, later", { file: "personas/a.ts", code: `await import("@pulumi/aws");` }, syntax],
+  [
+    "a module of a cloud",
+    { file: "components/a.ts", code: `import "@pulumi/aws/s3/index.js";` },
+    `@typescript-eslint/${imports}`,
+  ],
   ["unverified TLS", { file: "clients/a.ts", code: `export const options = { rejectUnauthorized: false };` }, syntax],
   ["unverified TLS in a test", { file: "tests/a.ts", code: `process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";` }, syntax],
   [
@@ -94,7 +99,11 @@ const right: [string, Snippet][] = [
     "a test imports everything",
     { file: "tests/x/a.ts", code: `import "../../sandbox/host.ts";\nimport "../../clients/a.ts";` },
   ],
-  ["one module of a cloud", { file: "components/a.ts", code: `import "@pulumi/azure-native/storage/index.js";` }],
+  ["one resource of a cloud", { file: "components/a.ts", code: `import "@pulumi/azure-native/storage/blob.js";` }],
+  [
+    "the types of a module",
+    { file: "components/a.ts", code: `export type * from "@pulumi/azure-native/storage/index.js";` },
+  ],
   ["time that was passed in", { file: "domain/a.ts", code: `export const at = (time: number) => new Date(time);` }],
   [
     "a declared output",
