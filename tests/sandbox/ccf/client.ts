@@ -220,7 +220,7 @@ function head(major: number, argument: number): Buffer {
 
 export async function archive(files: Record<string, string>): Promise<Buffer> {
   const pack = tar.pack();
-  for (const [name, content] of Object.entries(files)) pack.entry({ name }, content);
+  for (const [name, content] of Object.entries(files)) pack.entry({ name, mtime: new Date(0) }, content);
   pack.finalize();
   return zlib.gzipSync(await buffer(pack));
 }
