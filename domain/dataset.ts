@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { UserError } from "./errors.ts";
 
 export const FIELD_TYPES = ["string", "integer", "number", "boolean", "date", "long", "timestamp"] as const;
@@ -97,6 +98,16 @@ export interface DatasetDocument {
   };
 }
 
+/** What this program reads in documents of others; the clean room judges the rest. */
+const readableDataset = z.looseObject({
+  datasetSchema: z.looseObject({
+    format: z.string(),
+    fields: z.array(z.looseObject({ fieldName: z.string(), fieldType: z.string() })),
+  }),
+  datasetAccessPolicy: z.looseObject({ accessMode: z.enum(["read", "write"]), allowedFields: z.array(z.string()) }),
+  datasetAccessPoint: z.looseObject({}),
+});
+
 /** The identity a workload has by its attestation alone; others are federated to it. */
 const ATTESTED_IDENTITY: DocumentIdentity = {
   name: "cleanroom_cgs_oidc",
@@ -171,9 +182,11 @@ export function datasetProblems(
 
 /** Reads `data` of a dataset document somebody published. @throws UserError when it is none. */
 export function parseDatasetDocument(documentId: string, data: string): DatasetDocument {
-  const document = parseObject(documentId, data) as Partial<DatasetDocument>;
-  if (!document.datasetSchema || !document.datasetAccessPolicy || !document.datasetAccessPoint) {
-    throw new UserError(`Document ${documentId} is not a dataset: it has no schema, access policy or access point.`);
+  const document = parseObject(documentId, data);
+  const result = readableDataset.safeParse(document);
+  if (!result.success) {
+    const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    throw new UserError(`Document ${documentId} is not a dataset: ${problems.join("; ")}`);
   }
   return document as DatasetDocument;
 }

@@ -54,6 +54,17 @@ const segmentSchema = z.strictObject({
 });
 const segmentsSchema = z.strictObject({ segments: z.array(segmentSchema).min(1) });
 
+const datasetReference = z.strictObject({ specification: z.string().min(1), view: z.string().min(1) });
+const documentSchema = z.strictObject({
+  name: z.string(),
+  application: z.strictObject({
+    applicationType: z.literal("Spark-SQL"),
+    inputDataset: z.array(datasetReference),
+    outputDataset: datasetReference,
+    query: z.base64(),
+  }),
+});
+
 /**
  * Reads a segmented query file.
  * @param file only named in errors.
@@ -81,12 +92,15 @@ export function queryDocument(query: QueryDefinition): QueryDocument {
   };
 }
 
-/** Reads `data` of a query document somebody published. @throws UserError when it is none. */
+/**
+ * Reads `data` of a query document somebody published.
+ * @throws UserError when it is none, or holds anything besides what is read here: the clean room might make something
+ * of it that nobody has reviewed.
+ */
 export function parseQueryDocument(documentId: string, data: string): QueryDefinition {
-  const { application } = parseObject(documentId, data) as Partial<QueryDocument>;
-  if (application?.applicationType !== "Spark-SQL") {
-    throw new UserError(`Document ${documentId} is not a Spark SQL query.`);
-  }
+  const result = documentSchema.safeParse(parseObject(documentId, data));
+  if (!result.success) throw new UserError(`Document ${documentId} is not a Spark SQL query: ${problemsOf(result.error)}`);
+  const { application } = result.data;
   const segments = parseObject(documentId, Buffer.from(application.query, "base64").toString("utf8"));
   return {
     documentId,
@@ -99,9 +113,8 @@ export function parseQueryDocument(documentId: string, data: string): QueryDefin
 function checkSegments(what: string, content: unknown): Segment[] {
   const result = segmentsSchema.safeParse(content);
   if (!result.success) {
-    const problems = result.error.issues.map((issue) => `${issue.path.join(".") || "file"}: ${issue.message}`);
     throw new UserError(
-      `${what} is not a segmented query (segments: [{executionSequence, data, preConditions, postFilters}]): ${problems.join("; ")}`,
+      `${what} is not a segmented query (segments: [{executionSequence, data, preConditions, postFilters}]): ${problemsOf(result.error)}`,
     );
   }
   const { segments } = result.data;
@@ -110,4 +123,8 @@ function checkSegments(what: string, content: unknown): Segment[] {
     throw new UserError(`${what}: executionSequence ${last} is the last and must stand exactly once, because its result is the output.`);
   }
   return segments;
+}
+
+function problemsOf(error: z.ZodError): string {
+  return error.issues.map((issue) => `${issue.path.join(".") || "document"}: ${issue.message}`).join("; ");
 }

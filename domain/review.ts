@@ -65,7 +65,8 @@ export function requiredApprovers(datasets: Iterable<{ readonly ownerId: string 
 /**
  * The rules a query must keep before an owner's vote goes out. The governance service checks none of them: it accepts
  * any approver list and any document id.
- * @param expectedOwners what the reviewer's own configuration says about who owns which dataset document.
+ * @param expected.owners dataset document id → user id, as the owners themselves say it: a document nobody claims may
+ * be somebody else's under a familiar name.
  * @returns one sentence for each broken rule; empty when the query may be approved.
  */
 export function reviewProblems(
@@ -81,12 +82,17 @@ export function reviewProblems(
   const problems: string[] = [];
   if (query.contractId !== expected.contractId) problems.push(`it belongs to contract ${query.contractId}, not ${expected.contractId}`);
   if (definition.inputs.length === 0) problems.push("it reads no dataset");
+  const views = definition.inputs.map((input) => input.view.toLowerCase());
+  const repeated = views.filter((view, index) => views.indexOf(view) !== index);
+  if (repeated.length > 0) problems.push(`it gives the name ${repeated.join(", ")} to more than one dataset`);
   for (const id of ids) {
     const document = datasets.get(id)!;
     if (document.state !== "Accepted") problems.push(`dataset ${id} is ${document.state}, not Accepted: its content could still change`);
     if (document.contractId !== query.contractId) problems.push(`dataset ${id} belongs to contract ${document.contractId}`);
     const owner = expected.owners.get(id);
-    if (owner !== undefined && owner !== document.proposerId) {
+    if (owner === undefined) {
+      problems.push(`dataset ${id} was published by ${document.proposerId}, and no organisation this stack hears of calls it its own`);
+    } else if (owner !== document.proposerId) {
       problems.push(`dataset ${id} was published by ${document.proposerId}, not by its owner ${owner}`);
     }
   }
@@ -98,6 +104,8 @@ export function reviewProblems(
   const extra = [...listed].filter((id) => !required.includes(id));
   if (left.length > 0) problems.push(`its approver list leaves out ${left.join(", ")}, who own data it uses`);
   if (extra.length > 0) problems.push(`its approver list names ${extra.join(", ")}, who own none of its data`);
+  const others = (query.approvers ?? []).filter((approver) => approver.approverIdType !== "user");
+  if (others.length > 0) problems.push(`its approver list names ${others.map((approver) => approver.approverId).join(", ")}, but not as a user`);
   return problems;
 }
 
@@ -113,6 +121,8 @@ export function reviewDifferences(pinned: QueryReview, current: QueryReview): st
   compare("document", pinned.documentId, current.documentId);
   compare("approvers", pinned.approvers, current.approvers);
   compare("output dataset", pinned.output, current.output);
+  const order = ({ inputs }: QueryReview): string[] => inputs.map(({ view, documentId }) => `${view}: ${documentId}`);
+  compare("inputs", order(pinned), order(current));
   const views = new Set([...pinned.inputs, ...current.inputs].map((input) => input.view));
   for (const view of views) {
     compare(`input ${view}`, pinned.inputs.find((input) => input.view === view), current.inputs.find((input) => input.view === view));
