@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { RoleBasedAccess, SandboxHost, StateDocument, TokenService } from "../contracts.ts";
 import { BUILTIN_ROLES } from "./builtin-roles.ts";
 import type { RoleDefinition } from "./builtin-roles.ts";
@@ -86,11 +87,7 @@ export class Roles implements RoleBasedAccess {
   }
 
   #save(assignments: RoleAssignment[]): void {
-    if (
-      assignments.length === this.#state.value.assignments.length &&
-      assignments.every((a, i) => a === this.#state.value.assignments[i])
-    )
-      return;
+    if (isDeepStrictEqual(assignments, this.#state.value.assignments)) return;
     this.#state.value.assignments = assignments;
     this.#state.save();
   }

@@ -1,6 +1,6 @@
 import fs from "node:fs";
 import path from "node:path";
-import { Cloud } from "../../../sandbox/azure/cloud.ts";
+import { SandboxAzure } from "../../../sandbox/azure/index.ts";
 import { subscriptionOf } from "../../../sandbox/azure/subscriptions.ts";
 import { UNKNOWN, isSecret, plain, secret } from "../../../sandbox/azure/values.ts";
 import type { Args } from "../../../sandbox/azure/values.ts";
@@ -168,9 +168,27 @@ describe("groups, parents and names", () => {
     expect(failures).toEqual([expect.stringContaining("'westeurop' is not available for resource type")]);
   });
 
-  test("everything survives a restart", async () => {
-    const { id } = await northwind.deploy(ACCOUNT, "a", account("data"));
-    expect(new Cloud(sandbox.host).find(id.toUpperCase())).toMatchObject({ id, token: ACCOUNT });
+  test("everything survives a restart, at the same ports", async () => {
+    const { id, inputs } = await northwind.deploy(ACCOUNT, "a", account("data"));
+    const { outputs } = await northwind.deploy(IDENTITY, "i", { ...GROUP, resourceName: "reader" });
+    const port = sandbox.azure.providers["azure-native"];
+    await sandbox.azure.stop();
+    const restarted = new SandboxAzure(sandbox.host, sandbox);
+    await restarted.start();
+    expect(restarted.providers["azure-native"]).toBe(port);
+    const engine = await connect().signIn(NORTHWIND);
+    expect((await engine.read(ACCOUNT, "a", id, inputs)).inputs).toEqual(inputs);
+    await expect(woodgrove.deploy(ACCOUNT, "a", account("data"))).rejects.toThrow(
+      "was not configured on this connection",
+    );
+    const stranger = await connect().signIn(WOODGROVE);
+    await expect(stranger.deploy(ACCOUNT, "a", account("data"))).rejects.toThrow('Code="StorageAccountAlreadyTaken"');
+    const again = await engine.invoke("azure-native:managedidentity:getUserAssignedIdentity", {
+      ...GROUP,
+      resourceName: "reader",
+    });
+    expect(again).toMatchObject(outputs);
+    await restarted.stop();
   });
 });
 
