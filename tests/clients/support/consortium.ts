@@ -35,7 +35,8 @@ export class Consortium {
   readonly host: SandboxHost & { close(): void };
   readonly operator: MemberIdentity;
   readonly members: readonly MemberIdentity[];
-  readonly issuer: TokenIssuer;
+  /** Present once deployed. */
+  issuer: TokenIssuer | undefined;
   connection: CcfConnection = { endpoint: "", serviceCertificate: "" };
   reportUrl = "";
   private readonly open: CcfTransport[] = [];
@@ -43,14 +44,12 @@ export class Consortium {
   private constructor(
     host: SandboxHost & { close(): void },
     operator: MemberIdentity,
-    members: MemberIdentity[],
-    issuer: TokenIssuer,
+    members: readonly MemberIdentity[],
   ) {
     this.host = host;
     this.ccf = new SandboxCcf(host, new SandboxAttestation(host));
     this.operator = operator;
     this.members = members;
-    this.issuer = issuer;
   }
 
   /** A node that was just started: nobody is active, the service is not open. */
@@ -59,9 +58,8 @@ export class Consortium {
     const names = Array.from({ length: memberCount }, (_, index) => `member${index}`);
     const consortium = new Consortium(
       host,
-      await createMemberIdentity({ name: "ccfoperator", validityDays: 1, encryptionKey: true }),
-      await Promise.all(names.map((name) => createMemberIdentity({ name, validityDays: 1 }))),
-      await TokenIssuer.start(),
+      await identity("ccfoperator", true),
+      await Promise.all(names.map((name) => identity(name))),
     );
     await consortium.ccf.start();
     await consortium.startNode({ type: "Start" });
@@ -77,6 +75,7 @@ export class Consortium {
     await openService(operator.governance);
     // Twice: the constitution that the last vote accepts lets its voter propose the application to the others.
     for (const member of [...members, ...members]) await installService(member, { constitution, application });
+    consortium.issuer = await TokenIssuer.start();
     const { url: issuer, authority: caCertificates } = consortium.issuer;
     await registerJwtIssuer(operator, { issuer, caCertificates });
     return consortium;
@@ -118,14 +117,14 @@ export class Consortium {
 
   user(user: TestUser, wrap = plain): UserSession {
     const token = (): Promise<string> =>
-      this.issuer.token({ oid: user.oid, tid: TENANT, preferred_username: user.email });
+      this.issuer!.token({ oid: user.oid, tid: TENANT, preferred_username: user.email });
     return userSession(this.track(wrap(this.connection, { token })));
   }
 
   async close(): Promise<void> {
     for (const transport of this.open) transport.close();
     https.globalAgent.options.ca = undefined;
-    await this.issuer.stop();
+    await this.issuer?.stop();
     await this.ccf.stop();
     this.host.close();
     fs.rmSync(this.host.stateDir, { recursive: true, force: true });
@@ -157,6 +156,18 @@ export class Consortium {
     const start = { constitution_files: ["actions.js", "resolve.js"], members: [operator, ...members] };
     return { ...files, "cchost_config.json": JSON.stringify({ command: { type: "Start", start } }) };
   }
+}
+
+const identities = new Map<string, Promise<MemberIdentity>>();
+
+/** Made once for all networks of a test file: RSA keys take their time. */
+function identity(name: string, encryptionKey = false): Promise<MemberIdentity> {
+  let made = identities.get(name);
+  if (!made) {
+    made = createMemberIdentity({ name, validityDays: 1, encryptionKey });
+    identities.set(name, made);
+  }
+  return made;
 }
 
 export interface TestUser {

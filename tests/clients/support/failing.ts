@@ -9,16 +9,16 @@ import {
 import type { TransportFactory } from "./consortium.ts";
 
 /**
- * `before`: the process dies before the request leaves. `after`: it dies when the request has been applied.
- * `answer lost`: the process lives on, but does not learn whether the request was applied.
+ * `crash`: the process dies when the request has been applied (dying before a request is dying after the one before it).
+ * `answer lost`: the process lives on, but does not learn whether a write was applied.
  */
-export type FailureKind = "before" | "after" | "answer lost";
+export type FailureKind = "crash" | "answer lost";
 
 export class Crash extends Error {}
 
-/** Fails at one request of a series and counts them all. */
+/** Fails at one request of a series, and remembers which of them were writes. */
 export class Failure {
-  count = 0;
+  readonly isWrite: boolean[] = [];
   private readonly at: number;
   private readonly kind: FailureKind;
 
@@ -32,12 +32,11 @@ export class Failure {
     new FailingTransport(connection, credentials, this);
 
   async around<T>(operation: string, isWrite: boolean, send: () => Promise<T>): Promise<T> {
-    const isHit = ++this.count === this.at;
-    if (isHit && this.kind === "before") throw new Crash(operation);
-    const answer = await send();
-    if (isHit && this.kind === "after") throw new Crash(operation);
-    if (isHit && isWrite) throw new OutcomeUnknownError(operation, "the answer was lost");
-    return answer;
+    if (this.isWrite.push(isWrite) !== this.at) return send();
+    await send().catch(() => undefined);
+    throw this.kind === "answer lost"
+      ? new OutcomeUnknownError(operation, "the answer was lost")
+      : new Crash(operation);
   }
 }
 
