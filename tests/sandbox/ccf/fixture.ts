@@ -77,7 +77,7 @@ export async function startNetwork(memberCount = 2): Promise<Network> {
   });
   const { ports } = await ccf.startNode(await spec(startFiles));
   const client = new CcfClient(ports[0], await serviceCertificate(ports[3], host.caCertificate));
-  return {
+  const network: Network = {
     stateDir,
     host,
     attestation,
@@ -91,11 +91,13 @@ export async function startNetwork(memberCount = 2): Promise<Network> {
     recoveryKey: recovery.privateKey,
     close: async () => {
       client.close();
-      await ccf.stop();
+      // Tests of restarts replace the service.
+      await network.ccf.stop();
       host.close();
       fs.rmSync(stateDir, { recursive: true, force: true });
     },
   };
+  return network;
 }
 
 function configuration(operator: Identity, members: Identity[], encryptionKey: string): Record<string, string> {
