@@ -118,11 +118,14 @@ const date = z.iso.date("expected a date yyyy-MM-dd");
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits, as shown under pendingApprovals");
 const qualified = z.string().regex(/^[a-z][a-z0-9-]*\/[a-z][a-z0-9-]*$/, "expected owner/name");
 
-const handoffSource = z.union([
-  z.string().min(1),
-  z.strictObject({ stack: z.string().min(1) }),
-  z.strictObject({ handoff: z.union([z.string().min(1), z.record(z.string(), z.unknown())]) }),
-]);
+const handoffSource = z.union(
+  [
+    z.string().min(1),
+    z.strictObject({ stack: z.string().min(1) }),
+    z.strictObject({ handoff: z.union([z.string().min(1), z.record(z.string(), z.unknown())]) }),
+  ],
+  "expected the name of a stack, {stack: name} or {handoff: file}",
+);
 
 const dataset = z.strictObject({
   name,
@@ -157,7 +160,7 @@ const operatorSchema = z.object({
   oidcStorageAccount: z.string().optional(),
   ccf: z
     .strictObject({
-      endpoint: z.url({ protocol: /^https$/ }),
+      endpoint: z.url({ protocol: /^https$/, error: "expected https://host[:port]" }),
       serviceCertificate: z.string().min(1),
       member: z.strictObject({ certificate: z.string().min(1) }),
     })
@@ -196,7 +199,7 @@ export function parseSettings(config: Readonly<Record<string, string>>, files: S
     if (!known.includes(key)) problems.push(`${NAMESPACE}:${key} is not a key of a stack with role ${role}; known are ${known.sort().join(", ")}`);
   }
   const result = schema.safeParse(values);
-  if (!result.success) problems.push(...result.error.issues.map((issue) => describeIssue(issue)));
+  if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, values)));
   if (!result.success) throw invalid(problems);
   const context = { files, problems };
   const settings =
@@ -300,6 +303,10 @@ function checkReferences(settings: CollaboratorSettings, { problems }: Context):
       problems.push(`${NAMESPACE}:runs[${index}].query: ${entry.query} is not a query of this stack (${settings.queries.map((query) => query.name).join(", ") || "it has none"})`);
     }
   });
+  const ids = settings.runs.map((entry) => entry.id);
+  for (const id of new Set(ids.filter((entry, index) => ids.indexOf(entry) !== index))) {
+    problems.push(`${NAMESPACE}:runs uses the id ${id} more than once: the clean room runs an id once, whatever the query`);
+  }
   for (const reference of Object.keys(settings.approvals)) {
     const owner = reference.split("/")[0]!;
     if (owner !== settings.persona && !settings.collaborators[owner]) {
@@ -414,9 +421,14 @@ function reportRepeated(key: string, list: readonly { name: string }[], { proble
   for (const entry of repeated) problems.push(`${NAMESPACE}:${key} names ${entry} more than once`);
 }
 
-function describeIssue(issue: z.core.$ZodIssue): string {
+function describeIssue(issue: z.core.$ZodIssue, values: unknown): string[] {
   const path = issue.path.map((part) => (typeof part === "number" ? `[${part}]` : `.${String(part)}`)).join("");
-  return `${NAMESPACE}:${path.replace(/^\./, "")}: ${issue.message}`;
+  const key = `${NAMESPACE}:${path.replace(/^\./, "")}`;
+  if (issue.code === "unrecognized_keys") return issue.keys.map((unknown) => `${key}.${unknown} is not a known key`);
+  if (issue.code === "invalid_key") return issue.issues.map(({ message }) => `${key}: ${message}`);
+  const expected = issue.message.replace(/^Invalid input: /, "").replace(/, received undefined$/, "");
+  const isMissing = issue.path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part], values) === undefined;
+  return [isMissing ? `${key} is missing: ${expected}` : `${key}: ${expected}`];
 }
 
 function invalid(problems: readonly string[]): UserError {

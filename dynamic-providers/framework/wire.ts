@@ -21,8 +21,8 @@ export function toWire<T extends object>(properties: T): T {
 function convert(value: unknown, path: string): unknown {
   if (value === null || typeof value === "string" || typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isFinite(value) && Math.abs(value) <= Number.MAX_SAFE_INTEGER) return value;
-  if (Array.isArray(value)) return value.map((item, index) => convert(item, `${path}[${index}]`));
-  if (typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
+  if (Array.isArray(value)) return Array.from(value, (item, index) => convert(item, `${path}[${index}]`));
+  if (typeof value === "object" && isRecord(value)) {
     return Object.fromEntries(
       Object.entries(value)
         .filter(([, member]) => member !== undefined)
@@ -30,6 +30,11 @@ function convert(value: unknown, path: string): unknown {
     );
   }
   throw new TypeError(`${path || "properties"} holds a ${describe(value)}, which cannot be stored in the state`);
+}
+
+function isRecord(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
 
 function describe(value: unknown): string {
