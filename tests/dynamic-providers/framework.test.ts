@@ -46,7 +46,10 @@ function recorded(changes: Partial<Kind<Inputs, Outputs>> = {}): { provider: Ret
 
 describe("values on their way to the engine", () => {
   test("are what JSON can say; absent members stay away", () => {
-    fc.assert(fc.property(fc.dictionary(fc.string(), fc.jsonValue()), (value) => expect(toWire(value)).toEqual(value)));
+    // The engine's numbers are doubles: an integer that is not exact is refused below.
+    const exact = (_key: string, value: unknown): unknown => (typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER ? 0 : value);
+    const properties = fc.dictionary(fc.string(), fc.jsonValue()).map((value) => JSON.parse(JSON.stringify(value), exact) as object);
+    fc.assert(fc.property(properties, (value) => expect(toWire(value)).toEqual(value)));
     expect(toWire({ a: undefined, b: { c: undefined, d: [null, "x", true, 1.5] } })).toStrictEqual({ b: { d: [null, "x", true, 1.5] } });
   });
 
