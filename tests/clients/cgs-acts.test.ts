@@ -100,6 +100,15 @@ describe("contracts", () => {
     expect(again).toEqual(second);
   });
 
+  it("are agreed on by members who act at the same time", async () => {
+    const contractIds = Array.from({ length: 6 }, () => unique("contract"));
+    const contracts = contractIds.map((contractId) => ({ contractId, data: contractId }));
+    const atOnce = () =>
+      members().flatMap((session) => contracts.map((contract) => acts.acceptContract(session, contract)));
+    await Promise.all(atOnce());
+    for (const state of await Promise.all(atOnce())) expect(state).toMatchObject({ state: "Accepted" });
+  });
+
   it("never change once accepted", async () => {
     const contractId = await acceptedContract();
     const [member] = members();
@@ -199,11 +208,11 @@ describe("contracts", () => {
 describe("the token issuer", () => {
   it("is enabled once, whatever key id is asked for later, and rotates once a rotation", async () => {
     const issuer = { kid: "first-key", issuerUrl: "https://issuer.example/oidc" };
-    let [first, second] = await byBoth((session) => acts.enableOidcIssuer(session, issuer));
+    const [first, second] = await byBoth((session) => acts.enableOidcIssuer(session, issuer));
     expect(first.state).toBe("Proposed");
     expect(second).toMatchObject({ state: "Enabled", keys: [{ kid: "first-key-1", kty: "RSA" }] });
-    [first, second] = await byBoth((session) => acts.enableOidcIssuer(session, { ...issuer, kid: "other-key" }));
-    expect(second).toMatchObject({ issuerUrl: issuer.issuerUrl, keys: [{ kid: "first-key-1" }] });
+    const [, adopted] = await byBoth((session) => acts.enableOidcIssuer(session, { ...issuer, kid: "other-key" }));
+    expect(adopted).toMatchObject({ issuerUrl: issuer.issuerUrl, keys: [{ kid: "first-key-1" }] });
     await expect(members()[0]!.cgs.oidc.configuration()).resolves.toMatchObject({ issuer: issuer.issuerUrl });
 
     const [, rotated] = await byBoth((session) => acts.rotateOidcKey(session, ["first-key-1"]));

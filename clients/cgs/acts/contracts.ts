@@ -2,11 +2,12 @@ import * as actions from "../../../domain/governance/actions.ts";
 import type { CgsWideOption, PolicyClaims, PolicyType } from "../../../domain/governance/actions.ts";
 import { policyChange } from "../../../domain/governance/policy.ts";
 import { sameJson } from "../../../domain/json.ts";
+import { ProposalRefusedError } from "../../ccf/governance.ts";
 import { ContentDiffersError } from "../errors.ts";
 import type { MemberSession } from "../session.ts";
 import type { Contract, DocumentState } from "../types.ts";
 import { agree, type Agreement } from "./agree.ts";
-import { untilSettled } from "./repeat.ts";
+import { OvertakenError, untilSettled } from "./repeat.ts";
 
 export interface ContractState {
   readonly state: DocumentState;
@@ -70,7 +71,14 @@ async function proposeContract(
   // The service lets any member overwrite a draft: what is proposed must be what was meant.
   if (!written || !sameJson(written.data, data))
     throw new ContentDiffersError("Contract", contractId, ["a draft that another member wrote meanwhile"]);
-  await governance.proposeAndAccept([actions.setContract(contractId, written)]);
+  try {
+    await governance.proposeAndAccept([actions.setContract(contractId, written)]);
+  } catch (error) {
+    // A second proposal for one contract is rejected at once: another member was faster.
+    const now = await cgs.contracts.get(contractId);
+    if (!(error instanceof ProposalRefusedError) || now?.state === "Draft") throw error;
+    throw new OvertakenError(error.message, { cause: error });
+  }
 }
 
 async function stateOf({ cgs }: MemberSession, contractId: string): Promise<ContractState> {

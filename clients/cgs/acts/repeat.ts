@@ -17,6 +17,9 @@ const OVERTAKEN_CODES = [
   "InvitationNotOpen",
 ];
 
+/** Somebody else did the same at the same time; what is there now has to be read before going on. */
+export class OvertakenError extends Error {}
+
 /**
  * Runs an act again from its first read when a write's outcome is unknown or the state moved under it. Only for acts
  * that read before each write, so that what was done is never done twice.
@@ -26,7 +29,8 @@ export async function untilSettled<T>(act: () => Promise<T>): Promise<T> {
     try {
       return await act();
     } catch (error) {
-      const mayRepeat = error instanceof OutcomeUnknownError || hasCode(error, ...OVERTAKEN_CODES);
+      const mayRepeat =
+        error instanceof OutcomeUnknownError || error instanceof OvertakenError || hasCode(error, ...OVERTAKEN_CODES);
       if (!mayRepeat || round === ROUNDS) throw error;
     }
   }

@@ -1,4 +1,4 @@
-import { CcfError, CcfUnreachableError, OutcomeUnknownError } from "../../../clients/ccf/errors.ts";
+import { CcfUnreachableError, OutcomeUnknownError, type CcfError } from "../../../clients/ccf/errors.ts";
 import { createMemberIdentity, type MemberIdentity } from "../../../clients/ccf/identity.ts";
 import { CcfTransport, type CcfCredentials, type CcfOptions } from "../../../clients/ccf/transport.ts";
 import {
