@@ -117,15 +117,23 @@ const TASKS: Record<string, (args: TaskArguments) => Promise<Measured>> = {
     return timed(scan, () => publishFiles({ directory, scan, target, encryption: encryptionOf(at) }));
   },
 
-  /** What every run after the first does: digests from the index, one listing, uploads of what changed. */
+  /** What every run after the first does: digests from the index, what is remembered of the store, upload of what changed. */
   async publishAgain({ directory, ...at }) {
     const target = await targetOf(at);
     const encryption = encryptionOf(at);
-    await publishFiles({ directory, scan: await scanOf(directory), target, encryption });
+    const file = `${directory}.published`;
+    const { contentDigest } = await publishFiles({
+      directory,
+      scan: await scanOf(directory),
+      target,
+      encryption,
+      last: { file },
+    });
     const [name] = fs.readdirSync(directory);
     fs.writeFileSync(path.join(directory, name!), randomBytes(SMALL_FILE));
     return timed({ bytes: SMALL_FILE, files: 1 }, async () => {
-      const result = await publishFiles({ directory, scan: await scanOf(directory), target, encryption });
+      const scan = await scanOf(directory);
+      const result = await publishFiles({ directory, scan, target, encryption, last: { file, contentDigest } });
       if (result.uploaded.count !== 1) throw new Error(`expected one upload, not ${result.uploaded.count}`);
     });
   },

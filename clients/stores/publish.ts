@@ -11,6 +11,7 @@ import {
   updateInventory,
   type Inventory,
 } from "./inventory.ts";
+import { forget, recall, remember, type LastPublication } from "./lastPublication.ts";
 import type { ObjectStore, StoredObject } from "./objectStore.ts";
 import { ProgressMeter, type Progress } from "./progress.ts";
 import { openStore, type StoreTarget } from "./target.ts";
@@ -28,6 +29,8 @@ export interface PublishOptions {
   readonly signal?: AbortSignal;
   /** Small files under way at a time. Default 32. Large ones are bound by memory. */
   readonly concurrency?: number;
+  /** Without it the store is always listed first. */
+  readonly last?: LastPublication;
 }
 
 export interface PublishResult {
@@ -40,7 +43,7 @@ export interface PublishResult {
   readonly uploaded: { readonly count: number; readonly bytes: number };
   /** Objects of earlier publications that are no longer in the dataset. */
   readonly deleted: number;
-  /** Objects of others under the prefix, which the clean room will read as part of the dataset. */
+  /** Objects of others under the prefix (as of the last listing), which the clean room will read as part of the dataset. */
   readonly foreign: readonly string[];
 }
 
@@ -62,11 +65,13 @@ export async function publishFiles(options: PublishOptions): Promise<PublishResu
   validateNames(scan);
   const prefix = normalPrefix(options.prefix);
   const store = openStore(options.target, encryption, signal);
-  const before = await takeInventory(store, prefix);
+  const place = `${store.description}, ${prefix}`;
+  const before = (options.last && (await recall(options.last, place))) ?? (await takeInventory(store, prefix));
   const files = missingFiles(before, encryption, scan.files);
   const obsolete = obsoletePaths(before, scan);
   const uploaded = { count: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0) };
 
+  if (options.last) await forget(options.last);
   const meter = new ProgressMeter({ files: uploaded.count, bytes: uploaded.bytes }, options.onProgress);
   const nameOf = (path: string) => prefix + path;
   await uploadFiles({ directory, files, store, encryption, nameOf, meter, concurrency: options.concurrency, signal });
@@ -75,6 +80,7 @@ export async function publishFiles(options: PublishOptions): Promise<PublishResu
 
   const after = await inventoryAfter(before, [...files.map(({ path }) => path), ...obsolete], store, prefix);
   assertPublished(after, encryption, scan, store);
+  if (options.last) await remember(options.last, place, after);
   return {
     count: scan.count,
     bytes: scan.bytes,

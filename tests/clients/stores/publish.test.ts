@@ -189,3 +189,53 @@ test("many files: the store is listed again, and one that was exchanged meanwhil
   };
   await expect(publish()).rejects.toThrow(/1 objects are missing, differ or are too many \(many\/7\.csv\)/);
 });
+
+describe("what is remembered of the last publication", () => {
+  const file = () => path.join(folder.directory, ".cleanroom/index/published");
+  const listings = () => store.requests.filter((request) => request.startsWith("GET "));
+
+  test("spares the listing, and gives the same result", async () => {
+    await store.client.getBlockBlobClient("theirs.csv").upload("x", 1);
+    const first = await publish({ last: { file: file() } });
+    store.requests.length = 0;
+    folder.write("2025-09-02/b.csv", "3,5\n");
+    fs.rmSync(path.join(folder.directory, "empty.csv"));
+    const second = await publish({ last: { file: file(), contentDigest: first.contentDigest } });
+    expect(store.requests.sort()).toEqual([
+      "DELETE empty.csv",
+      "HEAD 2025-09-02/b.csv",
+      "HEAD empty.csv",
+      "PUT 2025-09-02/b.csv",
+    ]);
+    expect(second).toMatchObject({ count: 3, uploaded: { count: 1 }, deleted: 1, foreign: ["theirs.csv"] });
+    expect(await readPublished(store.target)).toMatchObject({ count: 3, contentDigest: second.contentDigest });
+  });
+
+  test("is not trusted once a refresh has found something else, nor for another folder", async () => {
+    const first = await publish({ last: { file: file() } });
+    await store.client.getBlobClient("empty.csv").delete();
+    const { contentDigest } = (await readPublished(store.target))!;
+    store.requests.length = 0;
+    expect(await publish({ last: { file: file(), contentDigest } })).toEqual({
+      ...first,
+      uploaded: { count: 1, bytes: 0 },
+    });
+    expect(listings()).toHaveLength(1);
+    expect(
+      await publish({ prefix: "other", last: { file: file(), contentDigest: first.contentDigest } }),
+    ).toMatchObject({ uploaded: { count: 4 } });
+  });
+
+  test("is gone after an interruption, so that the next run sees how far that one came", async () => {
+    const { contentDigest } = await publish({ last: { file: file() } });
+    for (const name of ["2025-09-01/a.csv", "2025-09-02/b.csv"]) folder.write(name, "changed\n");
+    store.onRequest = (request) => {
+      if (request.method === "PUT" && request.url.includes("2025-09-02")) throw new Error("the line is down");
+    };
+    await expect(publish({ concurrency: 1, last: { file: file(), contentDigest } })).rejects.toThrow(
+      "the line is down",
+    );
+    store.onRequest = undefined;
+    expect((await publish({ last: { file: file(), contentDigest } })).uploaded.count).toBe(1);
+  });
+});
