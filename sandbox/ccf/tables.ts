@@ -69,7 +69,6 @@ export const joinPolicy = table<unknown>("public:ccf.gov.nodes.join_policy");
 export const recoveryShares = table<{ wrappedLedgerSecret: string; threshold: number; shares: Record<string, string> }>(
   "public:ccf.internal.recovery_shares",
 );
-export const submittedShares = table<string>("ccf.internal.submitted_shares");
 
 export interface CgsFinalVote {
   memberId: string;

@@ -1,3 +1,5 @@
+import { appRoutes } from "../../../sandbox/ccf/app/routes.ts";
+import { policiesOf } from "../../../sandbox/ccf/app/route.ts";
 import { deployCgs, bundle, startNetwork, type Network } from "./fixture.ts";
 import { createIdentity } from "./client.ts";
 
@@ -115,6 +117,16 @@ describe("the endpoints of the governance service", () => {
       `${a.path} ${a.method}` < `${b.path} ${b.method}` ? -1 : 1;
     expect(routes).toHaveLength(59);
     expect(inBundle.sort(byName)).toEqual([...routes].sort(byName));
+  });
+
+  test("are described in the bundle as the sandbox serves them", () => {
+    for (const route of appRoutes) {
+      expect(bundle().metadata.endpoints[route.path][route.method.toLowerCase()]).toMatchObject({
+        authn_policies: policiesOf(route),
+        forwarding_required: route.forwarding,
+        mode: route.mode,
+      });
+    }
   });
 
   test.each(routes.map((route) => [`${route.method} ${route.path}`, route] as const))(
