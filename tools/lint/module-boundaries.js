@@ -42,7 +42,7 @@ export const moduleBoundaries = {
       ExportNamedDeclaration: (node) => check(node.source),
       ExportAllDeclaration: (node) => check(node.source),
       ImportExpression: (node) => check(node.source),
-      TSImportType: (node) => check(node.argument?.literal ?? node.source),
+      TSImportType: (node) => check(node.source),
     };
   },
 };
