@@ -3,7 +3,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { AccessIdentity, DatasetFormat, DatasetKind, EncryptionMode, Field } from "../domain/dataset.ts";
 import type { SharedDataset } from "../domain/handoff.ts";
 import { DatasetDocument } from "../dynamic-providers/datasetDocument.ts";
-import { DatasetFiles } from "../dynamic-providers/datasetFiles.ts";
+import { DatasetFiles, type BlobLocation } from "../dynamic-providers/datasetFiles.ts";
 import type { ConsortiumAccess } from "../dynamic-providers/framework/session.ts";
 import type { CleanRoomIdentity } from "./cleanRoomIdentity.ts";
 import type { CollaboratorEnvironment } from "./collaboratorEnvironment.ts";
@@ -33,7 +33,7 @@ export class Dataset extends pulumi.ComponentResource {
   declare readonly ownerId: pulumi.Output<string>;
   /** What other collaborators may know of it. */
   declare readonly shared: pulumi.Output<SharedDataset>;
-  declare readonly container: pulumi.Output<string>;
+  declare readonly location: pulumi.Output<BlobLocation>;
 
   constructor(name: string, args: DatasetArgs, options?: pulumi.ComponentResourceOptions) {
     super("cleanroom:components:Dataset", name, {}, options);
@@ -49,7 +49,6 @@ export class Dataset extends pulumi.ComponentResource {
       },
       parent,
     );
-    this.container = container.name;
     const access = grantRole(
       `${name}-access`,
       {
@@ -62,7 +61,8 @@ export class Dataset extends pulumi.ComponentResource {
     );
     const location = pulumi
       .all([environment.blobEndpoint, container.name])
-      .apply(([blobEndpoint, containerName]) => ({ type: "Azure_BlobStorage" as const, blobEndpoint, container: containerName }));
+      .apply(([blobEndpoint, containerName]): BlobLocation => ({ type: "Azure_BlobStorage", blobEndpoint, container: containerName }));
+    this.location = location;
     const files =
       args.path === undefined
         ? []

@@ -76,7 +76,7 @@ export async function collaborator(settings: CollaboratorSettings): Promise<Coll
   const datasets = publishDatasets(membership, environment, user.userId);
   const queries = proposeQueries(membership, datasets);
   const approvals = approveQueries(membership, queries, datasets, user.userId);
-  const results = runQueries(membership, queries, approvals.given, last);
+  const results = runQueries(membership, queries, datasets, approvals.given, last);
 
   return {
     handoff: {
@@ -220,6 +220,7 @@ function knownOwners(partners: ReadonlyMap<string, CollaboratorHandoff>, dataset
 function runQueries(
   membership: Membership,
   queries: Queries,
+  datasets: ReadonlyMap<string, Dataset>,
   given: ReadonlyMap<string, QueryApproval>,
   last: CollaboratorHandoff | undefined,
 ): Record<string, unknown> {
@@ -247,11 +248,19 @@ function runQueries(
       state: started.state,
       rowsRead: started.rowsRead,
       rowsWritten: started.rowsWritten,
-      path: started.resultPath,
       finishedAt: started.finishedAt,
+      ...resultPlace(settings, run, datasets),
+      path: started.resultPath,
     };
   }
   return results;
+}
+
+/** Where the sink of a run's query is and how to read it. */
+function resultPlace(settings: CollaboratorSettings, run: RunSettings, datasets: ReadonlyMap<string, Dataset>): Record<string, unknown> {
+  const { output } = settings.queries.find(({ name }) => name === run.query)!;
+  const { format, encryption } = settings.datasets.find(({ name }) => name === output)!;
+  return { store: datasets.get(output)!.location, format, encryption };
 }
 
 /** Whether everybody's approval of the query, as it is configured now, has been reported. */

@@ -1,0 +1,58 @@
+import { LocalWorkspace, type OutputMap, type Stack } from "@pulumi/pulumi/automation/index.js";
+import type { TokenCredential } from "@azure/identity";
+import path from "node:path";
+import { azureCredential } from "../clients/azure/credential.ts";
+import { UserError } from "../domain/errors.ts";
+
+/** A stack as the commands look at it: configuration and outputs, nothing is changed. */
+export class StackView {
+  readonly name: string;
+  readonly outputs: OutputMap;
+  readonly #config: Readonly<Record<string, string>>;
+
+  private constructor(name: string, outputs: OutputMap, config: Readonly<Record<string, string>>) {
+    this.name = name;
+    this.outputs = outputs;
+    this.#config = config;
+  }
+
+  /** @throws UserError when there is no such stack. */
+  static async open(project: string, name: string): Promise<StackView> {
+    let stack: Stack;
+    try {
+      stack = await LocalWorkspace.selectStack({ stackName: name, workDir: path.resolve(project) });
+    } catch (error) {
+      throw new UserError(`Stack ${name} cannot be opened in ${project}: ${firstLine(error)}. Name it with --stack and its folder with --project.`, {
+        cause: error,
+      });
+    }
+    const config = await stack.getAllConfig();
+    return new StackView(
+      name,
+      await stack.outputs(),
+      Object.fromEntries(Object.entries(config).map(([key, { value }]) => [key, value])),
+    );
+  }
+
+  /** @throws UserError when the stack has no such output yet. */
+  output<T>(name: string): T {
+    const output = this.outputs[name];
+    if (!output) throw new UserError(`Stack ${this.name} has no output ${name} yet: run pulumi up --stack ${this.name} first.`);
+    return output.value as T;
+  }
+
+  setting(key: string): string | undefined {
+    return this.#config[key];
+  }
+
+  credential(): TokenCredential {
+    const tenantId = this.setting("azure-native:tenantId");
+    const clientId = this.setting("azure-native:clientId");
+    return azureCredential({ ...(tenantId && { tenantId }), ...(clientId && { clientId }) });
+  }
+}
+
+function firstLine(error: unknown): string {
+  const lines = String((error as { message?: string }).message ?? error).split("\n");
+  return (lines.find((line) => line.includes("error:"))?.replace(/^.*error: /, "") ?? lines[0] ?? "").trim();
+}
