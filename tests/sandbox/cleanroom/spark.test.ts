@@ -55,11 +55,11 @@ if (!enabled)
 
   test("answer the demo query alike", async () => {
     expect(await run(new SparkEngine())).toEqual(await run(new DuckDbEngine()));
-  }, 180_000);
+  }, 600_000);
 
   test("refuse a day with too few rows alike", async () => {
     const message = /consumer_view has fewer than the required 100 rows/;
     await expect(run(new SparkEngine(), ["2025-09-02"])).rejects.toThrow(message);
     await expect(run(new DuckDbEngine(), ["2025-09-02"])).rejects.toThrow(message);
-  }, 180_000);
+  }, 600_000);
 });
