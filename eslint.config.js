@@ -99,7 +99,11 @@ export default tseslint.config(
   },
   {
     files: ["tests/**/*.ts"],
-    rules: { "@typescript-eslint/no-explicit-any": "off", "no-loss-of-precision": "off", "no-useless-assignment": "off" },
+    rules: {
+      "@typescript-eslint/no-explicit-any": "off",
+      "no-loss-of-precision": "off",
+      "no-useless-assignment": "off",
+    },
   },
   {
     plugins: { house },
