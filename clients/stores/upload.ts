@@ -24,7 +24,7 @@ export interface UploadOptions {
 const SMALL_PART = 256 * 1024;
 const SMALL_CONCURRENCY = 32;
 const LARGE_CONCURRENCY = 8;
-const LARGE_MEMORY = 72 * 1024 * 1024;
+const LARGE_MEMORY = 64 * 1024 * 1024;
 
 interface Lane {
   readonly files: readonly ScannedFile[];
