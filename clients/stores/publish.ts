@@ -139,7 +139,6 @@ function validateEncryption(encryption: Encryption): void {
 /** Rules for blob names: learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata */
 function validateNames({ files }: Scan): void {
   for (const { path } of files) {
-    // eslint-disable-next-line no-control-regex -- control characters are what must not be there
     const bad =
       path.length > 900 ||
       /[\u0000-\u001f\u007f\\]/.test(path) ||
