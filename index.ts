@@ -8,7 +8,12 @@ const outputs = await program().catch((error: unknown) => {
   throw error instanceof UserError ? new pulumi.RunError(error.message) : error;
 });
 
-async function program(): Promise<{ handoff: unknown; pending: unknown; pendingApprovals?: unknown; results?: unknown }> {
+async function program(): Promise<{
+  handoff: unknown;
+  pending: unknown;
+  pendingApprovals?: unknown;
+  results?: unknown;
+}> {
   const settings = parseSettings(pulumi.runtime.allConfig(), { read: (path) => readFileSync(path, "utf8") });
   if (settings.role === "operator") return (await import("./personas/operator.ts")).operator(settings);
   return (await import("./personas/collaborator.ts")).collaborator(settings);

@@ -112,10 +112,17 @@ const KNOWN_PERSONAS: Readonly<Record<string, "operator" | "collaborator">> = {
   woodgrove: "collaborator",
 };
 
-const name = z.string().regex(/^[a-z][a-z0-9-]{0,30}[a-z0-9]$/, "expected 2 to 32 lower-case letters, digits and dashes, starting with a letter");
+const name = z
+  .string()
+  .regex(
+    /^[a-z][a-z0-9-]{0,30}[a-z0-9]$/,
+    "expected 2 to 32 lower-case letters, digits and dashes, starting with a letter",
+  );
 const email = z.email("expected an e-mail address");
 const date = z.iso.date("expected a date yyyy-MM-dd");
-const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits, as shown under pendingApprovals");
+const digest = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/, "expected sha256: and 64 hex digits, as shown under pendingApprovals");
 const qualified = z.string().regex(/^[a-z][a-z0-9-]*\/[a-z][a-z0-9-]*$/, "expected owner/name");
 
 const handoffSource = z.union(
@@ -156,7 +163,9 @@ const common = {
 const operatorSchema = z.object({
   ...common,
   contractId: name.default("analytics"),
-  collaborators: z.array(z.strictObject({ name, email, stack: z.string().optional(), handoff: z.unknown().optional() })),
+  collaborators: z.array(
+    z.strictObject({ name, email, stack: z.string().optional(), handoff: z.unknown().optional() }),
+  ),
   oidcStorageAccount: z.string().optional(),
   ccf: z
     .strictObject({
@@ -174,7 +183,9 @@ const collaboratorSchema = z.object({
   ...common,
   email,
   operator: handoffSource,
-  collaborators: z.array(z.strictObject({ name, stack: z.string().optional(), handoff: z.unknown().optional() })).default([]),
+  collaborators: z
+    .array(z.strictObject({ name, stack: z.string().optional(), handoff: z.unknown().optional() }))
+    .default([]),
   datasets: z.array(dataset).default([]),
   queries: z
     .array(z.strictObject({ name, file: z.string().min(1), inputs: z.record(z.string(), qualified), output: name }))
@@ -196,7 +207,10 @@ export function parseSettings(config: Readonly<Record<string, string>>, files: S
   const schema: z.ZodType = role === "operator" ? operatorSchema : collaboratorSchema;
   const known = Object.keys(role === "operator" ? operatorSchema.shape : collaboratorSchema.shape);
   for (const key of Object.keys(values)) {
-    if (!known.includes(key)) problems.push(`${NAMESPACE}:${key} is not a key of a stack with role ${role}; known are ${known.sort().join(", ")}`);
+    if (!known.includes(key))
+      problems.push(
+        `${NAMESPACE}:${key} is not a key of a stack with role ${role}; known are ${known.sort().join(", ")}`,
+      );
   }
   const result = schema.safeParse(values);
   if (!result.success) problems.push(...result.error.issues.flatMap((issue) => describeIssue(issue, values)));
@@ -219,10 +233,14 @@ function operatorSettings(values: z.infer<typeof operatorSchema>, context: Conte
   const { role: _role, collaborators, ccf, governanceService, memberKey, ...rest } = values;
   reportRepeated("collaborators", collaborators, context);
   if (rest.oidcStorageAccount && !rest.resourceGroup) {
-    context.problems.push(`${NAMESPACE}:oidcStorageAccount needs ${NAMESPACE}:resourceGroup: the account is looked up there`);
+    context.problems.push(
+      `${NAMESPACE}:oidcStorageAccount needs ${NAMESPACE}:resourceGroup: the account is looked up there`,
+    );
   }
   if (ccf && memberKey === undefined) {
-    context.problems.push(`${NAMESPACE}:ccf needs ${NAMESPACE}:memberKey: set the private key of ccf.member as a secret (pulumi config set --secret ${NAMESPACE}:memberKey)`);
+    context.problems.push(
+      `${NAMESPACE}:ccf needs ${NAMESPACE}:memberKey: set the private key of ccf.member as a secret (pulumi config set --secret ${NAMESPACE}:memberKey)`,
+    );
   }
   return {
     role: "operator",
@@ -244,7 +262,12 @@ function operatorSettings(values: z.infer<typeof operatorSchema>, context: Conte
       },
     ),
     governanceService: {
-      constitution: pinFile("governanceService.constitution", governanceService.constitution, constitutionDigest, context),
+      constitution: pinFile(
+        "governanceService.constitution",
+        governanceService.constitution,
+        constitutionDigest,
+        context,
+      ),
       application: pinFile("governanceService.application", governanceService.application, bundleDigest, context),
     },
   };
@@ -277,40 +300,57 @@ function collaboratorSettings(values: z.infer<typeof collaboratorSchema>, contex
 }
 
 function checkDataset(key: string, entry: z.infer<typeof dataset>, { problems }: Context): void {
-  for (const problem of datasetProblems({ ...entry, fields: entry.schema, store: { type: entry.store === "s3" ? "Aws_S3" : "Azure_BlobStorage" } })) {
+  for (const problem of datasetProblems({
+    ...entry,
+    fields: entry.schema,
+    store: { type: entry.store === "s3" ? "Aws_S3" : "Azure_BlobStorage" },
+  })) {
     problems.push(`${NAMESPACE}:${key}: ${problem}`);
   }
-  if (entry.kind === "source" && entry.path === undefined) problems.push(`${NAMESPACE}:${key}.path is missing: a source needs the folder with its files`);
-  if (entry.kind === "sink" && entry.path !== undefined) problems.push(`${NAMESPACE}:${key}.path: a sink has no files of its own; remove it`);
+  if (entry.kind === "source" && entry.path === undefined)
+    problems.push(`${NAMESPACE}:${key}.path is missing: a source needs the folder with its files`);
+  if (entry.kind === "sink" && entry.path !== undefined)
+    problems.push(`${NAMESPACE}:${key}.path: a sink has no files of its own; remove it`);
 }
 
 function checkReferences(settings: CollaboratorSettings, { problems }: Context): void {
   const own = new Map(settings.datasets.map((entry) => [entry.name, entry]));
   settings.queries.forEach((query, index) => {
     const key = `${NAMESPACE}:queries[${index}]`;
-    if (Object.keys(query.inputs).length === 0) problems.push(`${key}.inputs is empty: name at least one view and its dataset (view: owner/dataset)`);
-    if (own.get(query.output)?.kind !== "sink") problems.push(`${key}.output: ${query.output} is not a sink of this stack`);
+    if (Object.keys(query.inputs).length === 0)
+      problems.push(`${key}.inputs is empty: name at least one view and its dataset (view: owner/dataset)`);
+    if (own.get(query.output)?.kind !== "sink")
+      problems.push(`${key}.output: ${query.output} is not a sink of this stack`);
     for (const [view, target] of Object.entries(query.inputs)) {
       if (target.owner === settings.persona) {
-        if (own.get(target.dataset)?.kind !== "source") problems.push(`${key}.inputs.${view}: ${target.dataset} is not a source of this stack`);
+        if (own.get(target.dataset)?.kind !== "source")
+          problems.push(`${key}.inputs.${view}: ${target.dataset} is not a source of this stack`);
       } else if (!settings.collaborators[target.owner]) {
-        problems.push(`${key}.inputs.${view}: nothing is known of ${target.owner}; add it to ${NAMESPACE}:collaborators with its stack or handoff`);
+        problems.push(
+          `${key}.inputs.${view}: nothing is known of ${target.owner}; add it to ${NAMESPACE}:collaborators with its stack or handoff`,
+        );
       }
     }
   });
   settings.runs.forEach((entry, index) => {
     if (!settings.queries.some((query) => query.name === entry.query)) {
-      problems.push(`${NAMESPACE}:runs[${index}].query: ${entry.query} is not a query of this stack (${settings.queries.map((query) => query.name).join(", ") || "it has none"})`);
+      problems.push(
+        `${NAMESPACE}:runs[${index}].query: ${entry.query} is not a query of this stack (${settings.queries.map((query) => query.name).join(", ") || "it has none"})`,
+      );
     }
   });
   const ids = settings.runs.map((entry) => entry.id);
   for (const id of new Set(ids.filter((entry, index) => ids.indexOf(entry) !== index))) {
-    problems.push(`${NAMESPACE}:runs uses the id ${id} more than once: the clean room runs an id once, whatever the query`);
+    problems.push(
+      `${NAMESPACE}:runs uses the id ${id} more than once: the clean room runs an id once, whatever the query`,
+    );
   }
   for (const reference of Object.keys(settings.approvals)) {
     const owner = reference.split("/")[0]!;
     if (owner !== settings.persona && !settings.collaborators[owner]) {
-      problems.push(`${NAMESPACE}:approvals.${reference}: nothing is known of ${owner}; add it to ${NAMESPACE}:collaborators with its stack or handoff`);
+      problems.push(
+        `${NAMESPACE}:approvals.${reference}: nothing is known of ${owner}; add it to ${NAMESPACE}:collaborators with its stack or handoff`,
+      );
     }
   }
 }
@@ -361,7 +401,11 @@ function source(key: string, value: z.infer<typeof handoffSource>, context: Cont
   }
 }
 
-function optionalSource(key: string, entry: { stack?: string | undefined; handoff?: unknown }, context: Context): HandoffSource | undefined {
+function optionalSource(
+  key: string,
+  entry: { stack?: string | undefined; handoff?: unknown },
+  context: Context,
+): HandoffSource | undefined {
   if (entry.stack !== undefined && entry.handoff !== undefined) {
     context.problems.push(`${NAMESPACE}:${key} has both stack and handoff; keep one`);
   }
@@ -397,7 +441,8 @@ function bundleDigest(text: string): string {
 
 function readPem(key: string, value: string, context: Context): string {
   const text = value.startsWith("-----BEGIN") ? value : readFile(key, value, context);
-  if (text && !text.includes("-----BEGIN CERTIFICATE-----")) context.problems.push(`${NAMESPACE}:${key}: expected a PEM certificate or a file with one`);
+  if (text && !text.includes("-----BEGIN CERTIFICATE-----"))
+    context.problems.push(`${NAMESPACE}:${key}: expected a PEM certificate or a file with one`);
   return text;
 }
 
@@ -427,12 +472,16 @@ function describeIssue(issue: z.core.$ZodIssue, values: unknown): string[] {
   if (issue.code === "unrecognized_keys") return issue.keys.map((unknown) => `${key}.${unknown} is not a known key`);
   if (issue.code === "invalid_key") return issue.issues.map(({ message }) => `${key}: ${message}`);
   const expected = issue.message.replace(/^Invalid input: /, "").replace(/, received undefined$/, "");
-  const isMissing = issue.path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part], values) === undefined;
+  const isMissing =
+    issue.path.reduce<unknown>((value, part) => (value as Record<PropertyKey, unknown> | undefined)?.[part], values) ===
+    undefined;
   return [isMissing ? `${key} is missing: ${expected}` : `${key}: ${expected}`];
 }
 
 function invalid(problems: readonly string[]): UserError {
-  return new UserError(`The configuration of this stack has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`);
+  return new UserError(
+    `The configuration of this stack has ${problems.length === 1 ? "a problem" : `${problems.length} problems`}:\n${problems.map((problem) => `  - ${problem}`).join("\n")}`,
+  );
 }
 
 function optional<K extends string, V>(key: K, value: V | undefined): { [key in K]?: V } {

@@ -6,7 +6,12 @@ import { parseOperatorHandoff, type Consortium } from "../domain/handoff.ts";
 import { StackView } from "./stack.ts";
 import { auditTable } from "./tables.ts";
 
-export async function auditCommand(options: { stack: string; project: string; operator?: string; json?: boolean }): Promise<void> {
+export async function auditCommand(options: {
+  stack: string;
+  project: string;
+  operator?: string;
+  json?: boolean;
+}): Promise<void> {
   const viewer = await StackView.open(options.project, options.stack);
   const operator = await StackView.open(options.project, options.operator ?? "operator");
   const { consortium } = parseOperatorHandoff(`Stack ${operator.name}`, operator.output("handoff"));

@@ -28,7 +28,11 @@ export interface FinishedRun {
 const STORY: Readonly<Record<PersonaName, readonly string[]>> = {
   operator: ["hosts the consortium and the clean room, invites", "makes the invited people users"],
   northwind: ["prepares storage and vault, accepts the invitation", "publishes its data", "approves the query"],
-  woodgrove: ["prepares storage and vault, accepts the invitation", "publishes its data, proposes the query", "approves the query and runs it"],
+  woodgrove: [
+    "prepares storage and vault, accepts the invitation",
+    "publishes its data, proposes the query",
+    "approves the query and runs it",
+  ],
 };
 const AUTHOR: PersonaName = "woodgrove";
 const MAX_ROUNDS = 5;
@@ -44,7 +48,12 @@ export class Collaboration {
   readonly #say: (text: string) => void;
   readonly #stacks = new Map<PersonaName, Stack>();
 
-  constructor(project: DemoProject, environment: Readonly<Record<string, string>>, signal: AbortSignal, say: (text: string) => void) {
+  constructor(
+    project: DemoProject,
+    environment: Readonly<Record<string, string>>,
+    signal: AbortSignal,
+    say: (text: string) => void,
+  ) {
     this.#project = project;
     this.#environment = { ...environment, ...project.environment };
     this.#signal = signal;
@@ -53,7 +62,10 @@ export class Collaboration {
 
   async create(): Promise<void> {
     for (const stackName of PERSONAS) {
-      const stack = await LocalWorkspace.createStack({ stackName, workDir: this.#project.folder }, { envVars: { ...this.#environment } });
+      const stack = await LocalWorkspace.createStack(
+        { stackName, workDir: this.#project.folder },
+        { envVars: { ...this.#environment } },
+      );
       this.#stacks.set(stackName, stack);
     }
   }
@@ -62,21 +74,29 @@ export class Collaboration {
    * Updates every stack that has something to do, again and again, until nothing waits for another stack.
    * @throws UserError with what is still pending when an entire round changes nothing.
    */
-  async settle(stacks: readonly PersonaName[] = PERSONAS, until: (pending: readonly Pending[]) => boolean = (pending) => pending.length === 0): Promise<void> {
+  async settle(
+    stacks: readonly PersonaName[] = PERSONAS,
+    until: (pending: readonly Pending[]) => boolean = (pending) => pending.length === 0,
+  ): Promise<void> {
     let waiting: readonly PersonaName[] = stacks;
     for (let round = 1; round <= MAX_ROUNDS; round++) {
       let changes = 0;
       for (const stack of waiting) changes += await this.#up(stack);
       const pending = await this.pending();
       if (until(pending.map(({ reason }) => reason))) return;
-      if (changes === 0) throw new UserError(`Nothing moves any more, but this is pending:\n${pending.map(({ stack, reason }) => `  ${stack}: ${reason.what}`).join("\n")}`);
+      if (changes === 0)
+        throw new UserError(
+          `Nothing moves any more, but this is pending:\n${pending.map(({ stack, reason }) => `  ${stack}: ${reason.what}`).join("\n")}`,
+        );
       waiting = PERSONAS.filter((stack) => pending.some((entry) => entry.stack === stack));
     }
   }
 
   async pending(): Promise<{ stack: PersonaName; reason: Pending }[]> {
     const entries = await Promise.all(
-      PERSONAS.map(async (stack) => (await this.#output<Pending[]>(stack, "pending"))?.map((reason) => ({ stack, reason })) ?? []),
+      PERSONAS.map(
+        async (stack) => (await this.#output<Pending[]>(stack, "pending"))?.map((reason) => ({ stack, reason })) ?? [],
+      ),
     );
     return entries.flat();
   }
@@ -84,7 +104,9 @@ export class Collaboration {
   /** The query as its author offers it. */
   async query(): Promise<{ reference: string; query: SharedQuery; names: ReadonlyMap<string, string> }> {
     const handoffs = await Promise.all(
-      PERSONAS.filter((name) => name !== "operator").map(async (name) => [name, await this.#output<CollaboratorHandoff>(name, "handoff")] as const),
+      PERSONAS.filter((name) => name !== "operator").map(
+        async (name) => [name, await this.#output<CollaboratorHandoff>(name, "handoff")] as const,
+      ),
     );
     const names = new Map(handoffs.map(([name, handoff]) => [handoff?.identity.userId ?? "", name]));
     const author = handoffs.find(([name]) => name === AUTHOR)?.[1];
@@ -123,13 +145,21 @@ export class Collaboration {
     try {
       const { summary } = await stack.up({ signal: this.#signal, onEvent: (event) => this.#tell(event, errors) });
       const counts = summary.resourceChanges ?? {};
-      const { same = 0, delete: deleted = 0, ...changed } = counts as Record<string, number>;
+      const { same = 0, read: _read = 0, delete: deleted = 0, ...changed } = counts as Record<string, number>;
       const changes = Object.values(changed).reduce((sum, count) => sum + count, 0);
-      this.steps.push({ stack: name, what, changes: changes + deleted, resources: same + changes, seconds: (Date.now() - started) / 1000 });
+      this.steps.push({
+        stack: name,
+        what,
+        changes: changes + deleted,
+        resources: same + changes,
+        seconds: (Date.now() - started) / 1000,
+      });
       return changes + deleted;
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw new UserError(`pulumi up of stack ${name} failed:\n${errors.join("\n") || (error as Error).message}`, { cause: error });
+      throw new UserError(`pulumi up of stack ${name} failed:\n${errors.join("\n") || (error as Error).message}`, {
+        cause: error,
+      });
     }
   }
 
@@ -137,12 +167,13 @@ export class Collaboration {
   #tell({ resOutputsEvent, diagnosticEvent }: EngineEvent, errors: string[]): void {
     if (resOutputsEvent && !resOutputsEvent.planning) {
       const { op, urn, type } = resOutputsEvent.metadata;
-      if (op !== "same" && op !== "read" && !NOT_SHOWN.test(type)) this.#say(`  ${op.padEnd(7)} ${type.split(":").at(-1)} ${urn.split("::").at(-1)}`);
+      if (op !== "same" && op !== "read" && !NOT_SHOWN.test(type))
+        this.#say(`  ${op.padEnd(7)} ${type.split(":").at(-1)} ${urn.split("::").at(-1)}`);
     }
     if (diagnosticEvent) {
       const message = diagnosticEvent.message.replace(/<\{%.*?%\}>/g, "").trimEnd();
       if (diagnosticEvent.severity === "error") errors.push(message);
-      else if (message !== "") this.#say(message.replace(/^/gm, "    "));
+      else if (message !== "" && diagnosticEvent.severity !== "debug") this.#say(message.replace(/^/gm, "    "));
     }
   }
 }

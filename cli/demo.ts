@@ -71,7 +71,11 @@ export async function demo(options: DemoOptions): Promise<void> {
   }
 }
 
-async function collaborate(project: DemoProject, environment: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Outcome> {
+async function collaborate(
+  project: DemoProject,
+  environment: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const collaboration = new Collaboration(project, environment, signal, say);
   await collaboration.create();
   await collaboration.settle(undefined, (pending) => pending.every(({ what }) => what.startsWith("run ")));
@@ -87,7 +91,10 @@ async function collaborate(project: DemoProject, environment: Readonly<Record<st
       maxBuffer: 1 << 30,
       signal,
     });
-    return stdout.trim().split("\n").map((line) => JSON.parse(line) as T);
+    return stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as T);
   };
   const [result] = await read<ResultRows>("output", id);
   const audit = await read<AuditEvent>("audit");
@@ -96,11 +103,20 @@ async function collaborate(project: DemoProject, environment: Readonly<Record<st
 
 function present(options: DemoOptions, { steps, query, run, result, audit }: Outcome, seconds: number): void {
   const location = `${run.store.blobEndpoint}${run.store.container}/${run.path}`;
-  say(`\nSteps\n${table(["stack", "what it did", "changes", "seconds"], steps.map((step) => [step.stack, step.what, step.changes, step.seconds.toFixed(1)]), [2, 3])}`);
-  say(`\nResult of run ${run.id}: ${run.rowsRead} rows read, ${run.rowsWritten} written\n${resultTable(result)}\nstored in ${location}`);
+  say(
+    `\nSteps\n${table(
+      ["stack", "what it did", "changes", "seconds"],
+      steps.map((step) => [step.stack, step.what, step.changes, step.seconds.toFixed(1)]),
+      [2, 3],
+    )}`,
+  );
+  say(
+    `\nResult of run ${run.id}: ${run.rowsRead} rows read, ${run.rowsWritten} written\n${resultTable(result)}\nstored in ${location}`,
+  );
   say(`\nAudit events of the contract\n${auditTable(audit)}`);
   say(`\n${SIMULATED}\n\nDone in ${seconds.toFixed(0)} seconds.`);
-  if (options.json) process.stdout.write(`${JSON.stringify(report(options.demo, { steps, query, run, result }, location))}\n`);
+  if (options.json)
+    process.stdout.write(`${JSON.stringify(report(options.demo, { steps, query, run, result }, location))}\n`);
 }
 
 function report(name: string, { steps, query, run, result }: Omit<Outcome, "audit">, location: string): object {
@@ -129,19 +145,27 @@ function checkedChoices(options: DemoOptions): Choices {
   for (const persona of ["northwind", "woodgrove"]) {
     const input = data === undefined ? undefined : path.join(data, persona, "input");
     if (input !== undefined && !fs.existsSync(input)) {
-      throw new UserError(`--data ${options.data}: there is no folder ${persona}/input in it; expected <folder>/<persona>/input/<yyyy-MM-dd>/*.csv.`);
+      throw new UserError(
+        `--data ${options.data}: there is no folder ${persona}/input in it; expected <folder>/<persona>/input/<yyyy-MM-dd>/*.csv.`,
+      );
     }
   }
-  if (query !== undefined && !fs.existsSync(query)) throw new UserError(`--query ${options.query}: there is no such file.`);
+  if (query !== undefined && !fs.existsSync(query))
+    throw new UserError(`--query ${options.query}: there is no such file.`);
   return { demo, data, query, folder: path.resolve(options.folder ?? path.join(".cleanroom", "demo", options.demo)) };
 }
 
 /** A demo starts from nothing; what an earlier one left is removed unless its sandbox still runs. */
 function clear(folder: string): void {
   if (fs.existsSync(path.join(folder, "sandbox", "environment"))) {
-    throw new UserError(`A sandbox still runs in ${folder}. Stop it with: npm run cleanroom -- sandbox stop --folder '${path.join(folder, "sandbox")}'\nor choose another --folder.`);
+    throw new UserError(
+      `A sandbox still runs in ${folder}. Stop it with: npm run cleanroom -- sandbox stop --folder '${path.join(folder, "sandbox")}'\nor choose another --folder.`,
+    );
   }
-  const isOurs = !fs.existsSync(folder) || fs.readdirSync(folder).length === 0 || fs.existsSync(path.join(folder, "project", "Pulumi.yaml"));
+  const isOurs =
+    !fs.existsSync(folder) ||
+    fs.readdirSync(folder).length === 0 ||
+    fs.existsSync(path.join(folder, "project", "Pulumi.yaml"));
   if (!isOurs) throw new UserError(`--folder ${folder} holds something else; choose an empty folder.`);
   fs.rmSync(folder, { recursive: true, force: true });
 }

@@ -52,7 +52,8 @@ export function createDemoProject(folder: string, choices: DemoChoices): DemoPro
 function stackConfiguration(base: string, persona: string, { name, demo, data, query }: DemoChoices): string {
   const document = parseDocument(base);
   const datasets = document.getIn(["config", "cleanroom:datasets"]) as { items: unknown[] } | undefined;
-  if (document.hasIn(["config", "cleanroom:collaboration"])) document.setIn(["config", "cleanroom:collaboration"], name);
+  if (document.hasIn(["config", "cleanroom:collaboration"]))
+    document.setIn(["config", "cleanroom:collaboration"], name);
   datasets?.items.forEach((_, index) => {
     const at = ["config", "cleanroom:datasets", index];
     document.setIn([...at, "encryption"], demo.encryption);

@@ -13,7 +13,10 @@ program
   .command("demo")
   .description("run a whole collaboration on the sandbox: three stacks, one query, its answer")
   .option("--demo <name>", "which demo", "analytics-sse")
-  .option("--data <folder>", "use <folder>/<persona>/input/<yyyy-MM-dd>/*.csv (date,time,author,mentions) instead of generated data")
+  .option(
+    "--data <folder>",
+    "use <folder>/<persona>/input/<yyyy-MM-dd>/*.csv (date,time,author,mentions) instead of generated data",
+  )
   .option("--query <file>", "use another segmented query (YAML)")
   .option("--download", "fetch the public sample tweets instead of generating data (needs internet)")
   .option("--keep", "leave sandbox and stacks for work by hand")

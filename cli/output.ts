@@ -22,7 +22,10 @@ interface RecordedRun {
   readonly path: string;
 }
 
-export async function outputCommand(run: string | undefined, options: { stack: string; project: string; json?: boolean }): Promise<void> {
+export async function outputCommand(
+  run: string | undefined,
+  options: { stack: string; project: string; json?: boolean },
+): Promise<void> {
   const stack = await StackView.open(options.project, options.stack);
   const result = await readResult(stack, chosenRun(stack, run));
   process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : `${resultTable(result)}\n`);
@@ -43,13 +46,17 @@ function chosenRun(stack: StackView, run: string | undefined): RecordedRun {
 
 async function readResult(stack: StackView, run: RecordedRun): Promise<ResultRows> {
   const { downloadResult, listResults } = await import("../clients/stores/download.ts");
-  if (run.encryption !== "SSE") throw new UserError(`Results encrypted with ${run.encryption} need the sink's data encryption key.`);
+  if (run.encryption !== "SSE")
+    throw new UserError(`Results encrypted with ${run.encryption} need the sink's data encryption key.`);
   const target = { ...run.store, credential: stack.credential() };
   const parts: Buffer[] = [];
   for await (const { name } of listResults(target, { path: run.path })) {
     parts.push(await buffer(await downloadResult(target, name, { mode: run.encryption })));
   }
-  if (parts.length === 0) throw new UserError(`Nothing is stored under ${run.path} in ${run.store.container}: the result was moved or deleted.`);
+  if (parts.length === 0)
+    throw new UserError(
+      `Nothing is stored under ${run.path} in ${run.store.container}: the result was moved or deleted.`,
+    );
   return combine(await Promise.all(parts.map((part) => parseRows(run.format, part))));
 }
 

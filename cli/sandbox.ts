@@ -18,7 +18,9 @@ export async function startSandboxCommand(options: { folder: string; untilStdinE
     throw new UserError(error.message, { cause: error });
   });
   const stopped = stopRequest(options.untilStdinEnds ?? false);
-  const lines = shellExports(options.untilStdinEnds ? sandbox.environment : { ...sandbox.environment, ...byHand(folder) });
+  const lines = shellExports(
+    options.untilStdinEnds ? sandbox.environment : { ...sandbox.environment, ...byHand(folder) },
+  );
   fs.writeFileSync(`${file}.tmp`, lines, { mode: 0o600 });
   fs.renameSync(`${file}.tmp`, file);
   if (!options.untilStdinEnds) {
@@ -34,12 +36,15 @@ export async function startSandboxCommand(options: { folder: string; untilStdinE
   await stopped;
   fs.rmSync(file, { force: true });
   await sandbox.stop();
+  // Waiting for the end of standard input would keep this process alive.
+  process.stdin.destroy();
 }
 
 /** Stops the sandbox of a state folder, if one runs. */
 export async function stopSandboxCommand(options: { folder: string }): Promise<void> {
   const lock = path.join(path.resolve(options.folder), "lock");
-  if (!fs.existsSync(lock)) throw new UserError(`No sandbox runs in ${options.folder}; name its state folder with --folder.`);
+  if (!fs.existsSync(lock))
+    throw new UserError(`No sandbox runs in ${options.folder}; name its state folder with --folder.`);
   process.kill(Number(fs.readFileSync(lock, "utf8")), "SIGTERM");
   for (let waited = 0; waited < STOP_SECONDS * 10; waited++) {
     if (!fs.existsSync(lock)) return;

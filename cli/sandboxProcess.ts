@@ -24,11 +24,15 @@ export async function spawnSandbox(folder: string, keep: boolean): Promise<Sandb
   const main = path.join(import.meta.dirname, "main.ts");
   const log = path.join(folder, "sandbox.log");
   const output = fs.openSync(log, "w", 0o600);
-  const child = spawn(process.execPath, [main, "sandbox", "--folder", folder, ...(keep ? [] : ["--until-stdin-ends"])], {
-    stdio: [keep ? "ignore" : "pipe", output, output],
-    // A group of its own: Ctrl-C reaches the demo, which then stops the sandbox in order.
-    detached: true,
-  });
+  const child = spawn(
+    process.execPath,
+    [main, "sandbox", "--folder", folder, ...(keep ? [] : ["--until-stdin-ends"])],
+    {
+      stdio: [keep ? "ignore" : "pipe", output, output],
+      // A group of its own: Ctrl-C reaches the demo, which then stops the sandbox in order.
+      detached: true,
+    },
+  );
   fs.closeSync(output);
   if (keep) child.unref();
   const environment = await started(child, folder, log);
@@ -55,5 +59,7 @@ async function stop(child: ChildProcess): Promise<void> {
 
 function parseExports(text: string): Record<string, string> {
   const matches = text.split("\n").map((line) => EXPORT.exec(line));
-  return Object.fromEntries(matches.flatMap((match) => (match ? [[match[1]!, match[2]!.replaceAll(`'\\''`, "'")]] : [])));
+  return Object.fromEntries(
+    matches.flatMap((match) => (match ? [[match[1]!, match[2]!.replaceAll(`'\\''`, "'")]] : [])),
+  );
 }

@@ -22,9 +22,12 @@ export class StackView {
     try {
       stack = await LocalWorkspace.selectStack({ stackName: name, workDir: path.resolve(project) });
     } catch (error) {
-      throw new UserError(`Stack ${name} cannot be opened in ${project}: ${firstLine(error)}. Name it with --stack and its folder with --project.`, {
-        cause: error,
-      });
+      throw new UserError(
+        `Stack ${name} cannot be opened in ${project}: ${firstLine(error)}. Name it with --stack and its folder with --project.`,
+        {
+          cause: error,
+        },
+      );
     }
     const config = await stack.getAllConfig();
     return new StackView(
@@ -37,7 +40,8 @@ export class StackView {
   /** @throws UserError when the stack has no such output yet. */
   output<T>(name: string): T {
     const output = this.outputs[name];
-    if (!output) throw new UserError(`Stack ${this.name} has no output ${name} yet: run pulumi up --stack ${this.name} first.`);
+    if (!output)
+      throw new UserError(`Stack ${this.name} has no output ${name} yet: run pulumi up --stack ${this.name} first.`);
     return output.value as T;
   }
 

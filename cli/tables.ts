@@ -6,7 +6,11 @@ const ROWS_SHOWN = 20;
 const WIDTH = 110;
 
 /** Tables with plain borders read well in logs, too. */
-export function table(head: readonly string[], rows: readonly (readonly unknown[])[], rightAligned: readonly number[] = []): string {
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly unknown[])[],
+  rightAligned: readonly number[] = [],
+): string {
   const grid = new Table({
     head: [...head],
     colAligns: head.map((_, index) => (rightAligned.includes(index) ? "right" : "left")),
@@ -28,7 +32,10 @@ export function auditTable(events: readonly AuditEvent[]): string {
   return table(
     ["time", "source", "event"],
     events.map(({ timestamp, data }) => {
-      const { source = "", message = "" } = (typeof data === "object" && data !== null ? data : {}) as { source?: string; message?: string };
+      const { source = "", message = "" } = (typeof data === "object" && data !== null ? data : {}) as {
+        source?: string;
+        message?: string;
+      };
       return [timestamp.replace("T", " ").slice(0, 19), source, message];
     }),
   );
@@ -40,5 +47,9 @@ function shown(value: unknown): string {
 }
 
 function isNumber(value: unknown): boolean {
-  return typeof value === "number" || typeof value === "bigint" || (typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value));
+  return (
+    typeof value === "number" ||
+    typeof value === "bigint" ||
+    (typeof value === "string" && /^-?\d+(\.\d+)?$/.test(value))
+  );
 }

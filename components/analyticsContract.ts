@@ -37,23 +37,38 @@ export class AnalyticsContract extends pulumi.ComponentResource {
         data: pulumi
           .all([consortium.access, consortium.recoveryMembers, attestation])
           .apply(([{ endpoint }, recoveryMembers, report]) =>
-            contractData({ ccfEndpoint: endpoint, contractId, recoveryMembers, ...(report && { attestation: report }) }),
+            contractData({
+              ccfEndpoint: endpoint,
+              contractId,
+              recoveryMembers,
+              ...(report && { attestation: report }),
+            }),
           ),
       },
       { ...governed, dependsOn: [...consortium.ready] },
     );
     this.contractId = contract.contractId;
-    this.caCertificate = new CertificateAuthority(`${name}-ca`, { ...member, contractId: contract.contractId }, governed).caCertificate;
-    this.agent = pulumi.all([consortium.access, consortium.recoveryMembers, contract.contractId]).apply(([access, recoveryMembers, id]) => ({
-      ccfEndpoint: access.endpoint,
-      serviceCertificate: access.serviceCertificate,
-      contractId: id,
-      recoveryMembers,
-      image: `${args.images.registry}/workloads/cleanroom-spark-analytics-agent:${args.images.tag}`,
-    }));
+    this.caCertificate = new CertificateAuthority(
+      `${name}-ca`,
+      { ...member, contractId: contract.contractId },
+      governed,
+    ).caCertificate;
+    this.agent = pulumi
+      .all([consortium.access, consortium.recoveryMembers, contract.contractId])
+      .apply(([access, recoveryMembers, id]) => ({
+        ccfEndpoint: access.endpoint,
+        serviceCertificate: access.serviceCertificate,
+        contractId: id,
+        recoveryMembers,
+        image: `${args.images.registry}/workloads/cleanroom-spark-analytics-agent:${args.images.tag}`,
+      }));
     const policy = new CleanRoomPolicy(
       `${name}-policy`,
-      { ...member, contractId: contract.contractId, claims: this.agent.apply((agent) => cleanRoomClaims(measurementOf(agentPolicy(agent)))) },
+      {
+        ...member,
+        contractId: contract.contractId,
+        claims: this.agent.apply((agent) => cleanRoomClaims(measurementOf(agentPolicy(agent)))),
+      },
       governed,
     );
     this.measurement = policy.claims.apply((claims) => String(claims["x-ms-sevsnpvm-hostdata"]![0]));

@@ -1,6 +1,13 @@
 import { ContainerGroup } from "@pulumi/azure-native/containerinstance/containerGroup.js";
 import * as pulumi from "@pulumi/pulumi";
-import { containerGroupFqdn, NODE_PORTS, nodeContainers, nodeDnsLabel, startConfiguration, type StartMember } from "../domain/confidential/ccfNode.ts";
+import {
+  containerGroupFqdn,
+  NODE_PORTS,
+  nodeContainers,
+  nodeDnsLabel,
+  startConfiguration,
+  type StartMember,
+} from "../domain/confidential/ccfNode.ts";
 import { base64, enforcementPolicy, measurementOf } from "../domain/confidential/policy.ts";
 import { archive } from "./archive.ts";
 import type { LedgerStorage } from "./operatorEnvironment.ts";
@@ -42,7 +49,9 @@ export class CcfNode extends pulumi.ComponentResource {
       .apply(([subscription, group]) => nodeDnsLabel(groupName, args.network, subscription, group));
     const configuration = pulumi
       .all([label, args.members])
-      .apply(([dnsLabel, members]) => archive(startConfiguration(containerGroupFqdn(dnsLabel, args.location), members)));
+      .apply(([dnsLabel, members]) =>
+        archive(startConfiguration(containerGroupFqdn(dnsLabel, args.location), members)),
+      );
 
     this.group = new ContainerGroup(
       name,
@@ -75,10 +84,19 @@ export class CcfNode extends pulumi.ComponentResource {
           { name: "certs", emptyDir: {} },
           {
             name: "storagevolume",
-            azureFile: { shareName: args.ledger.share, storageAccountName: args.ledger.account, storageAccountKey: args.ledger.accountKey },
+            azureFile: {
+              shareName: args.ledger.share,
+              storageAccountName: args.ledger.account,
+              storageAccountKey: args.ledger.accountKey,
+            },
           },
         ],
-        tags: { ...args.tags, "ccf-network:network-name": args.network, "ccf-network:type": "node", "ccf-network:resource-name": groupName },
+        tags: {
+          ...args.tags,
+          "ccf-network:network-name": args.network,
+          "ccf-network:type": "node",
+          "ccf-network:resource-name": groupName,
+        },
       },
       {
         parent: this,
@@ -88,7 +106,8 @@ export class CcfNode extends pulumi.ComponentResource {
       },
     );
     const address = this.group.ipAddress.apply((ip) => ip!);
-    const port = (wanted: number): pulumi.Output<number> => address.apply((ip) => ip.ports[Object.values<number>(NODE_PORTS).indexOf(wanted)]!.port);
+    const port = (wanted: number): pulumi.Output<number> =>
+      address.apply((ip) => ip.ports[Object.values<number>(NODE_PORTS).indexOf(wanted)]!.port);
     const host = address.apply((ip) => ip.fqdn);
     this.endpoint = pulumi.interpolate`https://${host}:${port(NODE_PORTS.rpc)}`;
     this.reportUrl = pulumi.interpolate`https://${host}:${port(NODE_PORTS.agent)}/network/report`;
@@ -96,7 +115,10 @@ export class CcfNode extends pulumi.ComponentResource {
   }
 }
 
-function containerParts(container: string): { ports?: { port: number; protocol: string }[]; volumeMounts?: { name: string; mountPath: string }[] } {
+function containerParts(container: string): {
+  ports?: { port: number; protocol: string }[];
+  volumeMounts?: { name: string; mountPath: string }[];
+} {
   const tcp = (port: number): { port: number; protocol: string } => ({ port, protocol: "TCP" });
   switch (container) {
     case "ccf-cchost":

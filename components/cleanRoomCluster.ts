@@ -47,9 +47,24 @@ export class CleanRoomCluster extends pulumi.ComponentResource {
         securityProfile: { workloadIdentity: { enabled: true } },
         autoUpgradeProfile: { upgradeChannel: "patch", nodeOSUpgradeChannel: "NodeImage" },
         agentPoolProfiles: [
-          { name: "agentpool", mode: "System", type: "VirtualMachineScaleSets", vmSize: "Standard_D4ds_v5", count: 2, minCount: 2, maxCount: 5, enableAutoScaling: true },
+          {
+            name: "agentpool",
+            mode: "System",
+            type: "VirtualMachineScaleSets",
+            vmSize: "Standard_D4ds_v5",
+            count: 2,
+            minCount: 2,
+            maxCount: 5,
+            enableAutoScaling: true,
+          },
         ],
-        networkProfile: { networkPlugin: "azure", networkPolicy: "calico", loadBalancerSku: "standard", serviceCidr: "10.4.0.0/16", dnsServiceIP: "10.4.0.10" },
+        networkProfile: {
+          networkPlugin: "azure",
+          networkPolicy: "calico",
+          loadBalancerSku: "standard",
+          serviceCidr: "10.4.0.0/16",
+          dnsServiceIP: "10.4.0.10",
+        },
         tags: { ...tags },
       },
       parent,
@@ -73,7 +88,12 @@ export class CleanRoomCluster extends pulumi.ComponentResource {
     );
     const balancer = grantRole(
       `${name}-agent-ip-user`,
-      { role: "Network Contributor", scope: address.id, principalId: cluster.identity.apply((identity) => identity!.principalId), principalType: "ServicePrincipal" },
+      {
+        role: "Network Contributor",
+        scope: address.id,
+        principalId: cluster.identity.apply((identity) => identity!.principalId),
+        principalType: "ServicePrincipal",
+      },
       parent,
     );
     const fqdn = address.dnsSettings.apply((dns) => dns!.fqdn!);
@@ -85,9 +105,10 @@ export class CleanRoomCluster extends pulumi.ComponentResource {
   private installAgent(name: string, args: CleanRoomClusterArgs, place: AgentPlace): void {
     // Kept inside: whoever holds it controls the cluster.
     const kubeconfig = pulumi.secret(
-      listManagedClusterAdminCredentialsOutput({ resourceGroupName: args.resourceGroupName, resourceName: place.cluster.name }, { parent: this }).apply(
-        ({ kubeconfigs }) => Buffer.from(kubeconfigs[0]!.value, "base64").toString("utf8"),
-      ),
+      listManagedClusterAdminCredentialsOutput(
+        { resourceGroupName: args.resourceGroupName, resourceName: place.cluster.name },
+        { parent: this },
+      ).apply(({ kubeconfigs }) => Buffer.from(kubeconfigs[0]!.value, "base64").toString("utf8")),
     );
     const kubernetes = new Provider(`${name}-kubernetes`, { kubeconfig }, { parent: this });
     new Release(

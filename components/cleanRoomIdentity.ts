@@ -49,7 +49,12 @@ export class CleanRoomIdentity extends pulumi.ComponentResource {
     this.principalId = identity.principalId;
     this.access = pulumi
       .all([identity.name, identity.clientId, identity.tenantId, args.issuerUrl, credential.id])
-      .apply(([identityName, clientId, tenantId, issuerUrl]) => ({ name: identityName, clientId, tenantId, issuerUrl }));
+      .apply(([identityName, clientId, tenantId, issuerUrl]) => ({
+        name: identityName,
+        clientId,
+        tenantId,
+        issuerUrl,
+      }));
     this.registerOutputs({ principalId: this.principalId, access: this.access });
   }
 }

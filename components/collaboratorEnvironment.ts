@@ -33,7 +33,11 @@ export class CollaboratorEnvironment extends pulumi.ComponentResource {
     this.tenantId = caller.tenantId;
     this.resourceGroupName = resourceGroupName(`${name}-rg`, { location, existing: args.resourceGroup, tags }, parent);
 
-    const storage = storageAccount(`${name}data`, { resourceGroupName: this.resourceGroupName, location, tags }, parent);
+    const storage = storageAccount(
+      `${name}data`,
+      { resourceGroupName: this.resourceGroupName, location, tags },
+      parent,
+    );
     this.storageAccountName = storage.name;
     this.storageAccountId = storage.id;
     this.blobEndpoint = storage.primaryEndpoints.blob;
@@ -60,8 +64,16 @@ export class CollaboratorEnvironment extends pulumi.ComponentResource {
     this.vaultUri = vault.properties.vaultUri.apply((uri) => uri!);
 
     this.ownerGrants = [
-      grantRole(`${name}-owner-blobs`, { role: "Storage Blob Data Contributor", scope: storage.id, principalId: caller.objectId }, parent),
-      grantRole(`${name}-owner-keys`, { role: "Key Vault Administrator", scope: vault.id, principalId: caller.objectId }, parent),
+      grantRole(
+        `${name}-owner-blobs`,
+        { role: "Storage Blob Data Contributor", scope: storage.id, principalId: caller.objectId },
+        parent,
+      ),
+      grantRole(
+        `${name}-owner-keys`,
+        { role: "Key Vault Administrator", scope: vault.id, principalId: caller.objectId },
+        parent,
+      ),
     ];
     this.registerOutputs({
       resourceGroupName: this.resourceGroupName,

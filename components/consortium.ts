@@ -78,7 +78,11 @@ export class Consortium extends pulumi.ComponentResource {
   private startNetwork(name: string, args: ConsortiumArgs): Network {
     const parent = { parent: this };
     const { environment, location, tags } = args;
-    const operatorKey = new MemberKey(`${name}-ccfoperator-key`, { memberName: "ccfoperator", encryptionKey: true }, parent);
+    const operatorKey = new MemberKey(
+      `${name}-ccfoperator-key`,
+      { memberName: "ccfoperator", encryptionKey: true },
+      parent,
+    );
     const memberKey = new MemberKey(`${name}-operator-key`, { memberName: "operator" }, parent);
     const operatorData = { identifier: "ccfoperator", isOperator: true };
     const memberData = environment.tenantId.apply((tenantId) => ({ identifier: "operator", tenantId }));
@@ -96,7 +100,12 @@ export class Consortium extends pulumi.ComponentResource {
         members: pulumi
           .all([operatorKey.certificate, operatorKey.encryptionPublicKey, memberKey.certificate, memberData])
           .apply(([operatorCertificate, encryptionPublicKey, memberCertificate, data]) => [
-            { name: "ccfoperator", certificate: operatorCertificate, encryptionPublicKey: encryptionPublicKey!, data: operatorData },
+            {
+              name: "ccfoperator",
+              certificate: operatorCertificate,
+              encryptionPublicKey: encryptionPublicKey!,
+              data: operatorData,
+            },
             { name: "operator", certificate: memberCertificate, data },
           ]),
       },
@@ -105,8 +114,14 @@ export class Consortium extends pulumi.ComponentResource {
     const operator = signerOf(operatorKey);
     const signer = signerOf(memberKey);
     const governed = { parent: this, deletedWith: node.group };
-    const network = new CcfNetwork(nodeName, { endpoint: node.endpoint, reportUrl: node.reportUrl, hostData: node.hostData, signer: operator }, governed);
-    const access = pulumi.all([network.endpoint, network.serviceCertificate]).apply(([endpoint, serviceCertificate]) => ({ endpoint, serviceCertificate }));
+    const network = new CcfNetwork(
+      nodeName,
+      { endpoint: node.endpoint, reportUrl: node.reportUrl, hostData: node.hostData, signer: operator },
+      governed,
+    );
+    const access = pulumi
+      .all([network.endpoint, network.serviceCertificate])
+      .apply(([endpoint, serviceCertificate]) => ({ endpoint, serviceCertificate }));
     const member = new ConsortiumMember(
       `${name}-operator`,
       { consortium: access, member: signer, memberData, proposer: operator },
@@ -145,5 +160,7 @@ function existingNetwork({ endpoint, serviceCertificate, member }: NonNullable<C
 }
 
 function signerOf(key: MemberKey): pulumi.Output<SigningMember> {
-  return pulumi.secret(pulumi.all([key.certificate, key.privateKey]).apply(([certificate, privateKey]) => ({ certificate, privateKey })));
+  return pulumi.secret(
+    pulumi.all([key.certificate, key.privateKey]).apply(([certificate, privateKey]) => ({ certificate, privateKey })),
+  );
 }

@@ -61,7 +61,11 @@ export class Dataset extends pulumi.ComponentResource {
     );
     const location = pulumi
       .all([environment.blobEndpoint, container.name])
-      .apply(([blobEndpoint, containerName]): BlobLocation => ({ type: "Azure_BlobStorage", blobEndpoint, container: containerName }));
+      .apply(([blobEndpoint, containerName]): BlobLocation => ({
+        type: "Azure_BlobStorage",
+        blobEndpoint,
+        container: containerName,
+      }));
     this.location = location;
     const files =
       args.path === undefined

@@ -63,9 +63,7 @@ export class OperatorEnvironment extends pulumi.ComponentResource {
       parent,
     );
     this.issuerReady =
-      args.oidcStorageAccount === undefined
-        ? [writer, this.website(name, group, issuer.name, writer)]
-        : [writer];
+      args.oidcStorageAccount === undefined ? [writer, this.website(name, group, issuer.name, writer)] : [writer];
 
     this.ledger = args.ledger ? this.ledgerStorage(name, group, args) : undefined;
     new Registry(
@@ -77,7 +75,12 @@ export class OperatorEnvironment extends pulumi.ComponentResource {
   }
 
   /** Turning the website on is a data-plane call, made with the caller's role. */
-  private website(name: string, group: pulumi.Output<string>, accountName: pulumi.Output<string>, writer: pulumi.Resource): pulumi.Resource {
+  private website(
+    name: string,
+    group: pulumi.Output<string>,
+    accountName: pulumi.Output<string>,
+    writer: pulumi.Resource,
+  ): pulumi.Resource {
     return new StorageAccountStaticWebsite(
       `${name}-oidc-website`,
       { resourceGroupName: group, accountName, indexDocument: "index.html", error404Document: "error.html" },
@@ -85,11 +88,23 @@ export class OperatorEnvironment extends pulumi.ComponentResource {
     );
   }
 
-  private ledgerStorage(name: string, group: pulumi.Output<string>, { location, tags }: OperatorEnvironmentArgs): LedgerStorage {
+  private ledgerStorage(
+    name: string,
+    group: pulumi.Output<string>,
+    { location, tags }: OperatorEnvironmentArgs,
+  ): LedgerStorage {
     const parent = { parent: this };
     // Container groups mount Azure Files with an account key, the one place where shared keys are needed.
-    const account = storageAccount(`${name}ccf`, { resourceGroupName: group, location, tags, sharedKeys: true }, parent);
-    const share = new FileShare(`${name}-ccf-0`, { resourceGroupName: group, accountName: account.name, shareName: `${name}-ccf-0` }, parent);
+    const account = storageAccount(
+      `${name}ccf`,
+      { resourceGroupName: group, location, tags, sharedKeys: true },
+      parent,
+    );
+    const share = new FileShare(
+      `${name}-ccf-0`,
+      { resourceGroupName: group, accountName: account.name, shareName: `${name}-ccf-0` },
+      parent,
+    );
     const { keys } = listStorageAccountKeysOutput({ resourceGroupName: group, accountName: account.name }, parent);
     return { account: account.name, accountKey: pulumi.secret(keys.apply(([key]) => key!.value)), share: share.name };
   }

@@ -10,7 +10,11 @@ export interface ResourceGroupArgs {
 }
 
 /** The name of the resource group everything of a persona goes into: a new one, or one that was prepared for it. */
-export function resourceGroupName(name: string, args: ResourceGroupArgs, options: pulumi.CustomResourceOptions): pulumi.Output<string> {
+export function resourceGroupName(
+  name: string,
+  args: ResourceGroupArgs,
+  options: pulumi.CustomResourceOptions,
+): pulumi.Output<string> {
   if (args.existing !== undefined) {
     return getResourceGroupOutput({ resourceGroupName: args.existing }, { parent: options.parent! }).name;
   }

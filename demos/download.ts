@@ -29,8 +29,11 @@ async function fetched(url: string): Promise<Buffer> {
   } catch (error) {
     const { message, cause } = error as Error;
     const reason = cause instanceof Error ? cause.message : message;
-    throw new UserError(`--download: ${url} cannot be fetched (${reason}). Leave --download out to use generated data, or bring your own with --data.`, {
-      cause: error,
-    });
+    throw new UserError(
+      `--download: ${url} cannot be fetched (${reason}). Leave --download out to use generated data, or bring your own with --data.`,
+      {
+        cause: error,
+      },
+    );
   }
 }

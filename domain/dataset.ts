@@ -68,7 +68,12 @@ interface SecretReference {
   readonly name: string;
   readonly secret: {
     readonly secretType: "Key";
-    readonly backingResource: { readonly name: string; readonly id: string; readonly type: "AzureKeyVault"; readonly provider: Issuer };
+    readonly backingResource: {
+      readonly name: string;
+      readonly id: string;
+      readonly type: "AzureKeyVault";
+      readonly provider: Issuer;
+    };
   };
 }
 
@@ -166,17 +171,23 @@ export function datasetDocument(dataset: DatasetDefinition): DatasetDocument {
 
 /** What is wrong with a dataset whatever store it lives in; empty when nothing is. */
 export function datasetProblems(
-  dataset: Pick<DatasetDefinition, "fields" | "allowedFields" | "encryption"> & { keys?: unknown; store?: { type: string } },
+  dataset: Pick<DatasetDefinition, "fields" | "allowedFields" | "encryption"> & {
+    keys?: unknown;
+    store?: { type: string };
+  },
 ): string[] {
   const problems: string[] = [];
   const names = dataset.fields.map((field) => field.name);
   const repeated = names.filter((name, index) => names.indexOf(name) !== index);
   if (names.length === 0) problems.push("schema has no field");
   if (repeated.length > 0) problems.push(`schema names ${repeated.join(", ")} more than once`);
-  if (dataset.allowedFields.length === 0) problems.push("allowedFields is empty: the clean room refuses such a dataset");
+  if (dataset.allowedFields.length === 0)
+    problems.push("allowedFields is empty: the clean room refuses such a dataset");
   const unknown = dataset.allowedFields.filter((name) => !names.includes(name));
-  if (unknown.length > 0) problems.push(`allowedFields names ${unknown.join(", ")}, not in the schema (${names.join(", ")})`);
-  if (dataset.store?.type === "Aws_S3" && dataset.encryption !== "SSE") problems.push("S3 datasets are encrypted by the service: encryption must be SSE");
+  if (unknown.length > 0)
+    problems.push(`allowedFields names ${unknown.join(", ")}, not in the schema (${names.join(", ")})`);
+  if (dataset.store?.type === "Aws_S3" && dataset.encryption !== "SSE")
+    problems.push("S3 datasets are encrypted by the service: encryption must be SSE");
   return problems;
 }
 
@@ -224,7 +235,12 @@ function encryptionSecrets(keys: KeyReferences): { dek: SecretReference; kek: Se
   });
   return {
     dek: reference(keys.dek.secretName, keys.dek.vaultUrl, "AzureKeyVault_Secret", ""),
-    kek: reference(keys.kek.name, keys.kek.vaultUrl, "AzureKeyVault_SecureKey", base64Json({ authority: keys.kek.authority })),
+    kek: reference(
+      keys.kek.name,
+      keys.kek.vaultUrl,
+      "AzureKeyVault_SecureKey",
+      base64Json({ authority: keys.kek.authority }),
+    ),
   };
 }
 

@@ -27,10 +27,16 @@ export function isCurrent(
   const documentOf = (owner: string, dataset: string): string | undefined =>
     (owner === author ? own : partners.get(owner))?.datasets[dataset]?.documentId;
   const { review } = published;
-  const inputs = Object.entries(query.inputs).map(([view, { owner, dataset }]) => ({ view, documentId: documentOf(owner, dataset) }));
+  const inputs = Object.entries(query.inputs).map(([view, { owner, dataset }]) => ({
+    view,
+    documentId: documentOf(owner, dataset),
+  }));
   return (
     sameJson(review.segments, query.segments) &&
-    sameJson(review.inputs.map(({ view, documentId }) => ({ view, documentId })), inputs) &&
+    sameJson(
+      review.inputs.map(({ view, documentId }) => ({ view, documentId })),
+      inputs,
+    ) &&
     review.output.documentId === documentOf(author, query.output)
   );
 }

@@ -99,7 +99,8 @@ export function queryDocument(query: QueryDefinition): QueryDocument {
  */
 export function parseQueryDocument(documentId: string, data: string): QueryDefinition {
   const result = documentSchema.safeParse(parseObject(documentId, data));
-  if (!result.success) throw new UserError(`Document ${documentId} is not a Spark SQL query: ${problemsOf(result.error)}`);
+  if (!result.success)
+    throw new UserError(`Document ${documentId} is not a Spark SQL query: ${problemsOf(result.error)}`);
   const { application } = result.data;
   const segments = parseObject(documentId, Buffer.from(application.query, "base64").toString("utf8"));
   return {
@@ -120,7 +121,9 @@ function checkSegments(what: string, content: unknown): Segment[] {
   const { segments } = result.data;
   const last = Math.max(...segments.map((segment) => segment.executionSequence));
   if (segments.filter((segment) => segment.executionSequence === last).length !== 1) {
-    throw new UserError(`${what}: executionSequence ${last} is the last and must stand exactly once, because its result is the output.`);
+    throw new UserError(
+      `${what}: executionSequence ${last} is the last and must stand exactly once, because its result is the output.`,
+    );
   }
   return segments;
 }

@@ -80,23 +80,34 @@ export function reviewProblems(
   if (missing.length > 0) return missing.map((id) => `dataset ${id} is not in the consortium`);
 
   const problems: string[] = [];
-  if (query.contractId !== expected.contractId) problems.push(`it belongs to contract ${query.contractId}, not ${expected.contractId}`);
+  if (query.contractId !== expected.contractId)
+    problems.push(`it belongs to contract ${query.contractId}, not ${expected.contractId}`);
   if (definition.inputs.length === 0) problems.push("it reads no dataset");
   const views = definition.inputs.map((input) => input.view.toLowerCase());
   const repeated = views.filter((view, index) => views.indexOf(view) !== index);
   if (repeated.length > 0) problems.push(`it gives the name ${repeated.join(", ")} to more than one dataset`);
   for (const id of ids) {
     const document = datasets.get(id)!;
-    if (document.state !== "Accepted") problems.push(`dataset ${id} is ${document.state}, not Accepted: its content could still change`);
-    if (document.contractId !== query.contractId) problems.push(`dataset ${id} belongs to contract ${document.contractId}`);
+    if (document.state !== "Accepted")
+      problems.push(`dataset ${id} is ${document.state}, not Accepted: its content could still change`);
+    if (document.contractId !== query.contractId)
+      problems.push(`dataset ${id} belongs to contract ${document.contractId}`);
     const owner = expected.owners.get(id);
     if (owner === undefined) {
-      problems.push(`dataset ${id} was published by ${document.proposerId}, and no organisation this stack hears of calls it its own`);
+      problems.push(
+        `dataset ${id} was published by ${document.proposerId}, and no organisation this stack hears of calls it its own`,
+      );
     } else if (owner !== document.proposerId) {
       problems.push(`dataset ${id} was published by ${document.proposerId}, not by its owner ${owner}`);
     }
   }
-  problems.push(...accessProblems(definition.inputs.map((input) => input.documentId), definition.output, datasets));
+  problems.push(
+    ...accessProblems(
+      definition.inputs.map((input) => input.documentId),
+      definition.output,
+      datasets,
+    ),
+  );
 
   const required = requiredApprovers(ids.map((id) => ({ ownerId: datasets.get(id)!.proposerId })));
   const listed = new Set((query.approvers ?? []).map((approver) => approver.approverId));
@@ -105,7 +116,10 @@ export function reviewProblems(
   if (left.length > 0) problems.push(`its approver list leaves out ${left.join(", ")}, who own data it uses`);
   if (extra.length > 0) problems.push(`its approver list names ${extra.join(", ")}, who own none of its data`);
   const others = (query.approvers ?? []).filter((approver) => approver.approverIdType !== "user");
-  if (others.length > 0) problems.push(`its approver list names ${others.map((approver) => approver.approverId).join(", ")}, but not as a user`);
+  if (others.length > 0)
+    problems.push(
+      `its approver list names ${others.map((approver) => approver.approverId).join(", ")}, but not as a user`,
+    );
   return problems;
 }
 
@@ -125,7 +139,11 @@ export function reviewDifferences(pinned: QueryReview, current: QueryReview): st
   compare("inputs", order(pinned), order(current));
   const views = new Set([...pinned.inputs, ...current.inputs].map((input) => input.view));
   for (const view of views) {
-    compare(`input ${view}`, pinned.inputs.find((input) => input.view === view), current.inputs.find((input) => input.view === view));
+    compare(
+      `input ${view}`,
+      pinned.inputs.find((input) => input.view === view),
+      current.inputs.find((input) => input.view === view),
+    );
   }
   const length = Math.max(pinned.segments.length, current.segments.length);
   for (let index = 0; index < length; index++) {
@@ -134,7 +152,11 @@ export function reviewDifferences(pinned: QueryReview, current: QueryReview): st
   return differences;
 }
 
-function accessProblems(inputs: readonly string[], output: string, datasets: ReadonlyMap<string, LedgerDocument>): string[] {
+function accessProblems(
+  inputs: readonly string[],
+  output: string,
+  datasets: ReadonlyMap<string, LedgerDocument>,
+): string[] {
   const mode = (id: string): string => parseDatasetDocument(id, datasets.get(id)!.data).datasetAccessPolicy.accessMode;
   return [
     ...inputs.filter((id) => mode(id) !== "read").map((id) => `input ${id} is a sink`),

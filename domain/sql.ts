@@ -21,7 +21,10 @@ export async function unknownViews(segments: readonly Segment[], inputs: readonl
   const ordered = [...segments].sort((a, b) => a.executionSequence - b.executionSequence);
   for (const segment of ordered) {
     const parsed = parse(segment.data, Dialect.Spark);
-    if (!parsed.success) throw new UserError(`The segment with executionSequence ${segment.executionSequence} is not Spark SQL: ${parsed.error}`);
+    if (!parsed.success)
+      throw new UserError(
+        `The segment with executionSequence ${segment.executionSequence} is not Spark SQL: ${parsed.error}`,
+      );
     const { creates, reads } = namesIn(parsed.ast);
     for (const name of reads) if (!known.has(name)) unknown.add(name);
     for (const name of creates) known.add(name);
@@ -39,7 +42,8 @@ function namesIn(ast: unknown): Names {
     if (typeof node !== "object" || node === null) return;
     for (const [key, value] of Object.entries(node)) {
       if (key === "create_view") creates.push(tableName((value as { name: unknown }).name)!);
-      if (key === "ctes") for (const cte of value as { alias: { name: string } }[]) local.add(cte.alias.name.toLowerCase());
+      if (key === "ctes")
+        for (const cte of value as { alias: { name: string } }[]) local.add(cte.alias.name.toLowerCase());
       const name = key === "table" ? tableName(value) : undefined;
       if (name !== undefined) reads.push(name);
       visit(value);
@@ -54,5 +58,8 @@ function tableName(node: unknown): string | undefined {
   const identifier = (node as { name?: { name?: unknown } } | null)?.name;
   if (typeof identifier !== "object" || typeof identifier?.name !== "string") return undefined;
   const { schema, catalog } = node as { schema?: { name: string } | null; catalog?: { name: string } | null };
-  return [catalog?.name, schema?.name, identifier.name].filter((part) => part !== undefined).join(".").toLowerCase();
+  return [catalog?.name, schema?.name, identifier.name]
+    .filter((part) => part !== undefined)
+    .join(".")
+    .toLowerCase();
 }

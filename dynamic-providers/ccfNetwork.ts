@@ -63,7 +63,9 @@ export const provider = defineProvider<Inputs, Outputs>({
       timeoutSeconds: START_SECONDS,
     });
     const { serviceCertificate } = report;
-    progress(`CCF node at ${endpoint}: report verified (${report.platform} attestation, host data ${hostData.slice(0, 12)}…)`);
+    progress(
+      `CCF node at ${endpoint}: report verified (${report.platform} attestation, host data ${hostData.slice(0, 12)}…)`,
+    );
     await waitForNode(endpoint, { serviceCertificate }, { until: "gov", timeoutSeconds: START_SECONDS });
     const serviceStatus = await asMember({ endpoint, serviceCertificate }, signer, async ({ governance }) => {
       await governance.activate();

@@ -41,9 +41,13 @@ export const provider = defineProvider<Inputs, { caCertificate: string }>({
 
   async create({ consortium, signer, contractId }, { progress }) {
     const { enableCertificateAuthority } = await import("../clients/cgs/acts/keys.ts");
-    const { caCertificate } = await asMember(consortium, signer, (session) => enableCertificateAuthority(session, contractId));
+    const { caCertificate } = await asMember(consortium, signer, (session) =>
+      enableCertificateAuthority(session, contractId),
+    );
     if (caCertificate === undefined) {
-      throw new Error(`The certificate authority of contract ${contractId} waits for other members' votes; run up again when they have voted.`);
+      throw new Error(
+        `The certificate authority of contract ${contractId} waits for other members' votes; run up again when they have voted.`,
+      );
     }
     progress(`certificate authority of contract ${contractId}: ready`);
     return { id: contractId, outputs: { caCertificate } };

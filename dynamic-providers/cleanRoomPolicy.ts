@@ -39,7 +39,9 @@ interface Inputs {
 
 async function settle({ consortium, signer, contractId, claims }: Inputs): Promise<{ state: string }> {
   const { setCleanRoomPolicy } = await import("../clients/cgs/acts/contracts.ts");
-  const { state } = await asMember(consortium, signer, (session) => setCleanRoomPolicy(session, { contractId, claims }));
+  const { state } = await asMember(consortium, signer, (session) =>
+    setCleanRoomPolicy(session, { contractId, claims }),
+  );
   return { state };
 }
 

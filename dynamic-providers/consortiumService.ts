@@ -40,7 +40,14 @@ export class ConsortiumService extends DynamicResource {
   declare readonly recoveryMembers: pulumi.Output<string[]>;
 
   constructor(name: string, args: ConsortiumServiceArgs, options?: pulumi.CustomResourceOptions) {
-    super("consortiumService", name, { ...args }, ["constitutionDigest", "applicationDigest", "recoveryMembers"], ["signer"], options);
+    super(
+      "consortiumService",
+      name,
+      { ...args },
+      ["constitutionDigest", "applicationDigest", "recoveryMembers"],
+      ["signer"],
+      options,
+    );
   }
 }
 
@@ -61,7 +68,10 @@ async function install({ consortium, signer, constitution, application }: Inputs
   const { installService } = await import("../clients/cgs/acts/service.ts");
   const constitutionText = await readFile(constitution.path, "utf8");
   const bundle = JSON.parse(await readFile(application.path, "utf8")) as ApplicationBundle;
-  const digests = { constitutionDigest: constitutionDigest(constitutionText), applicationDigest: applicationDigest(bundle) };
+  const digests = {
+    constitutionDigest: constitutionDigest(constitutionText),
+    applicationDigest: applicationDigest(bundle),
+  };
   requireDigest("constitution", constitution, digests.constitutionDigest);
   requireDigest("application", application, digests.applicationDigest);
   const recoveryMembers = await asMember(consortium, signer, async (session) => {
@@ -73,12 +83,17 @@ async function install({ consortium, signer, constitution, application }: Inputs
 
 async function recoveryMembersOf(governance: Governance): Promise<string[]> {
   const members = await governance.members();
-  return members.filter((member) => member.publicEncryptionKey !== undefined).map((member) => member.memberId).sort();
+  return members
+    .filter((member) => member.publicEncryptionKey !== undefined)
+    .map((member) => member.memberId)
+    .sort();
 }
 
 function requireDigest(what: string, artifact: Artifact, found: string): void {
   if (artifact.digest === found) return;
-  throw new UserError(`governanceService.${what}: ${artifact.path} has digest ${found}, expected ${artifact.digest}; it changed while the program ran, run it again.`);
+  throw new UserError(
+    `governanceService.${what}: ${artifact.path} has digest ${found}, expected ${artifact.digest}; it changed while the program ran, run it again.`,
+  );
 }
 
 export const provider = defineProvider<Inputs, Outputs>({

@@ -1,8 +1,9 @@
 import type * as pulumi from "@pulumi/pulumi";
-import { datasetDocument, datasetProblems, parseDatasetDocument, type DatasetDefinition } from "../domain/dataset.ts";
+import { datasetDocument, datasetProblems, type DatasetDefinition } from "../domain/dataset.ts";
 import { sha256Hex } from "../domain/json.ts";
-import { defineProvider, type ProviderConfig } from "./framework/provider.ts";
+import { defineProvider } from "./framework/provider.ts";
 import { DynamicResource } from "./framework/resource.ts";
+import { ownConsent } from "./framework/review.ts";
 import { nextRevision } from "./framework/revisions.ts";
 import { asUser, unlessDismantled, type ConsortiumAccess } from "./framework/session.ts";
 
@@ -34,7 +35,14 @@ export class DatasetDocument extends DynamicResource {
   declare readonly content: pulumi.Output<string>;
 
   constructor(name: string, args: DatasetDocumentArgs, options?: pulumi.CustomResourceOptions) {
-    super("datasetDocument", name, { ...args, consent: true }, ["documentId", "ownerId", "state", "content"], [], options);
+    super(
+      "datasetDocument",
+      name,
+      { ...args, consent: true },
+      ["documentId", "ownerId", "state", "content"],
+      [],
+      options,
+    );
   }
 }
 
@@ -74,33 +82,39 @@ export const provider = defineProvider<Inputs, Outputs>({
       }));
       const { state } = await publishDocument(session, document);
       await session.cgs.documents.setOption(contractId, document.id, "execution", true);
-      return { documentId: document.id, ownerId, state, content: `sha256:${sha256Hex(document.data)}` };
+      return { documentId: document.id, ownerId, state, content: contentOf(document.data) };
     });
     progress(`dataset ${outputs.documentId}: ${outputs.state}`);
     return { id: outputs.documentId, outputs };
   },
 
   async update(documentId, { ownerId, state, content }, { consortium, contractId }, { config }) {
-    await setConsent(documentId, consortium, contractId, config, true);
+    await asUser(consortium, config, ({ cgs }) => cgs.documents.setOption(contractId, documentId, "execution", true));
     return { outputs: { documentId, ownerId, state, content } };
   },
 
-  read: (documentId, { consortium, contractId }, { config }) =>
+  read: (documentId, { consortium, contractId, ownerId, content }, { config }) =>
     asUser(consortium, config, async ({ cgs }) => {
       const known = await cgs.documents.get(documentId);
-      if (known?.state !== "Accepted") return undefined;
-      const { status } = await cgs.documents.option(contractId, documentId, "execution");
-      parseDatasetDocument(documentId, known.data);
+      if (known?.state !== "Accepted" || known.contractId !== contractId) return undefined;
+      // Accepted documents cannot change: another text or owner is another document, in a network begun anew.
+      if (known.proposerId !== ownerId || contentOf(known.data) !== content) return undefined;
       return {
-        inputs: { consent: status === "enabled" },
-        outputs: { documentId, ownerId: known.proposerId, state: known.state, content: `sha256:${sha256Hex(known.data)}` },
+        inputs: { consent: await ownConsent(cgs, known) },
+        outputs: { documentId, ownerId, state: known.state, content },
       };
     }),
 
-  delete: (documentId, { consortium, contractId }, { config }) =>
-    unlessDismantled(consortium, () => setConsent(documentId, consortium, contractId, config, false)),
+  delete: (documentId, { consortium, contractId, ownerId }, { config }) =>
+    unlessDismantled(consortium, () =>
+      asUser(consortium, config, async ({ cgs }) => {
+        const known = await cgs.documents.get(documentId);
+        if (known?.state !== "Accepted" || known.proposerId !== ownerId) return;
+        await cgs.documents.setOption(contractId, documentId, "execution", false);
+      }),
+    ),
 });
 
-function setConsent(documentId: string, consortium: ConsortiumAccess, contractId: string, config: ProviderConfig, enabled: boolean): Promise<void> {
-  return asUser(consortium, config, ({ cgs }) => cgs.documents.setOption(contractId, documentId, "execution", enabled));
+function contentOf(data: string): string {
+  return `sha256:${sha256Hex(data)}`;
 }

@@ -45,7 +45,14 @@ export class DatasetFiles extends DynamicResource {
   declare readonly publishedDigest: pulumi.Output<string>;
 
   constructor(name: string, args: DatasetFilesArgs, options?: pulumi.CustomResourceOptions) {
-    super("datasetFiles", name, { ...args, contentDigest: undefined }, ["count", "bytes", "publishedDigest"], [], options);
+    super(
+      "datasetFiles",
+      name,
+      { ...args, contentDigest: undefined },
+      ["count", "bytes", "publishedDigest"],
+      [],
+      options,
+    );
   }
 }
 
@@ -97,9 +104,14 @@ async function publish(inputs: Inputs, config: ProviderConfig, progress: (line: 
     scan: await scan(inputs),
     target: await target(inputs.location, config),
     encryption: encryptionOf(inputs),
-    onProgress: (now) => progress(`${inputs.location.container}: ${now.files} of ${now.totalFiles} files, ${now.bytes} of ${now.totalBytes} bytes`),
+    onProgress: (now) =>
+      progress(
+        `${inputs.location.container}: ${now.files} of ${now.totalFiles} files, ${now.bytes} of ${now.totalBytes} bytes`,
+      ),
   });
-  progress(`${inputs.location.container}: ${result.uploaded.count} files uploaded, ${result.deleted} removed, ${result.count} in all`);
+  progress(
+    `${inputs.location.container}: ${result.uploaded.count} files uploaded, ${result.deleted} removed, ${result.count} in all`,
+  );
   return { count: result.count, bytes: result.bytes, publishedDigest: result.contentDigest };
 }
 
@@ -114,21 +126,16 @@ export const provider = defineProvider<Inputs, Outputs>({
     needs: ["directory", "format", "fields", "strict"],
     async run(inputs, _olds, progress) {
       const { checkFiles } = await import("../clients/files/check.ts");
-      try {
-        const found = await scan(inputs);
-        const { errors, warnings } = await checkFiles(
-          inputs.directory,
-          found,
-          { format: inputs.format, fields: inputs.fields },
-          { strict: inputs.strict, indexFile: await indexFile(inputs, "check") },
-        );
-        for (const warning of warnings) progress(`warning: ${warning}`);
-        const failures: Failure[] = errors.map((reason) => ({ property: "directory", reason }));
-        return { inputs: { ...inputs, contentDigest: found.contentDigest }, failures };
-      } catch (error) {
-        if (!(error instanceof UserError)) throw error;
-        return { inputs, failures: [{ property: "directory", reason: error.message }] };
-      }
+      const found = await scan(inputs);
+      const { errors, warnings } = await checkFiles(
+        inputs.directory,
+        found,
+        { format: inputs.format, fields: inputs.fields },
+        { strict: inputs.strict, indexFile: await indexFile(inputs, "check") },
+      );
+      for (const warning of warnings) progress(`warning: ${warning}`);
+      const failures: Failure[] = errors.map((reason) => ({ property: "directory", reason }));
+      return { inputs: { ...inputs, contentDigest: found.contentDigest }, failures };
     },
   },
 
@@ -143,7 +150,10 @@ export const provider = defineProvider<Inputs, Outputs>({
     const { readPublished } = await import("../clients/stores/verify.ts");
     const published = await readPublished(await target(olds.location, config));
     if (!published || (published.count === 0 && olds.count > 0)) return undefined;
-    const isAsPublished = published.contentDigest === olds.publishedDigest && published.foreign.length === 0 && published.damaged.length === 0;
+    const isAsPublished =
+      published.contentDigest === olds.publishedDigest &&
+      published.foreign.length === 0 &&
+      published.damaged.length === 0;
     return {
       inputs: isAsPublished ? {} : { contentDigest: DRIFTED },
       outputs: { count: published.count, bytes: published.bytes, publishedDigest: published.contentDigest },

@@ -38,7 +38,9 @@ interface Inputs {
 
 async function settle({ consortium, signer, contractId, url }: Inputs): Promise<{ state: string }> {
   const { setDeploymentInformation } = await import("../clients/cgs/acts/contracts.ts");
-  const { state } = await asMember(consortium, signer, (session) => setDeploymentInformation(session, contractId, { url }));
+  const { state } = await asMember(consortium, signer, (session) =>
+    setDeploymentInformation(session, contractId, { url }),
+  );
   return { state };
 }
 

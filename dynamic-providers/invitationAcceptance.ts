@@ -49,12 +49,17 @@ export const provider = defineProvider<Inputs, Outputs>({
   async create({ consortium, invitationId, email }, { config, progress }) {
     const { acceptInvitation } = await import("../clients/cgs/acts/users.ts");
     const { CcfError } = await import("../clients/ccf/errors.ts");
-    const accepted = await asUser(consortium, config, (session) => acceptInvitation(session, invitationId)).catch((error: unknown) => {
-      if (error instanceof CcfError && error.code === "TokenClaimMismatch") {
-        throw new UserError(`The invitation is for ${email}, but somebody else is signed in. Sign in as ${email}, or correct cleanroom:email and have the operator invite that address.`, { cause: error });
-      }
-      throw error;
-    });
+    const accepted = await asUser(consortium, config, (session) => acceptInvitation(session, invitationId)).catch(
+      (error: unknown) => {
+        if (error instanceof CcfError && error.code === "TokenClaimMismatch") {
+          throw new UserError(
+            `The invitation is for ${email}, but somebody else is signed in. Sign in as ${email}, or correct cleanroom:email and have the operator invite that address.`,
+            { cause: error },
+          );
+        }
+        throw error;
+      },
+    );
     progress(`invitation accepted as ${email}`);
     return { id: invitationId, outputs: { userId: accepted.userId, tenantId: accepted.tenantId } };
   },

@@ -67,7 +67,8 @@ export const provider = defineProvider<Inputs, Outputs>({
     const { keys } = await asMember(inputs.consortium, inputs.signer, (session) =>
       enableOidcIssuer(session, { kid: sha256Hex(issuerUrl).slice(0, 32) }),
     );
-    if (keys.length === 0) throw new Error("The token issuer waits for other members' votes; run up again when they have voted.");
+    if (keys.length === 0)
+      throw new Error("The token issuer waits for other members' votes; run up again when they have voted.");
     await (await website(inputs, config)).publish(discoveryDocuments(issuerUrl, keys));
     progress(`token issuer of the consortium: ${issuerUrl}`);
     return { id: issuerUrl, outputs: { issuerUrl, keyIds: keys.map(({ kid }) => kid), published: true } };
@@ -106,7 +107,10 @@ function issuerUrlOf({ webEndpoint, path }: Inputs): string {
   return `${webEndpoint.replace(/\/?$/, "/")}${path}`;
 }
 
-async function website(inputs: Inputs, config: Parameters<typeof signedIn>[0]): Promise<import("../clients/stores/website.ts").Website> {
+async function website(
+  inputs: Inputs,
+  config: Parameters<typeof signedIn>[0],
+): Promise<import("../clients/stores/website.ts").Website> {
   const { Website } = await import("../clients/stores/website.ts");
   return new Website({ blobEndpoint: inputs.blobEndpoint, path: inputs.path, credential: await signedIn(config) });
 }

@@ -3,7 +3,7 @@ import { UserError } from "../domain/errors.ts";
 import { reviewDifferences, reviewDigest, reviewOf, reviewProblems, type QueryReview } from "../domain/review.ts";
 import { defineProvider } from "./framework/provider.ts";
 import { DynamicResource } from "./framework/resource.ts";
-import { datasetsOf, requireDocument } from "./framework/review.ts";
+import { datasetsOf, ownConsent, requireDocument } from "./framework/review.ts";
 import { asUser, unlessDismantled, type ConsortiumAccess } from "./framework/session.ts";
 
 export interface QueryApprovalArgs {
@@ -52,6 +52,8 @@ export const provider = defineProvider<Inputs, Outputs>({
   inputs: ["consortium", "contractId", "review", "digest", "owners", "consent"],
   access: ["consortium", "owners"],
   replaceOn: ["contractId", "review", "digest"],
+  // The document may be the same, proposed again with other content: taking back the old consent must come first.
+  deleteBeforeReplace: true,
 
   validate({ review, digest }) {
     const offered = reviewDigest(review);
@@ -78,7 +80,9 @@ export const provider = defineProvider<Inputs, Outputs>({
       if (reviewDigest(current) !== digest) {
         throw new UserError(
           `No vote for ${documentId}: what was reviewed (${digest}) is not what is proposed (${reviewDigest(current)}).\n` +
-            reviewDifferences(review, current).map((line) => `  - ${line}`).join("\n"),
+            reviewDifferences(review, current)
+              .map((line) => `  - ${line}`)
+              .join("\n"),
         );
       }
       const voted = await voteOnDocument(session, { documentId, ballot: "accepted", proposalId: query.proposalId });
@@ -98,7 +102,7 @@ export const provider = defineProvider<Inputs, Outputs>({
     return { outputs: { state } };
   },
 
-  read: (_id, { consortium, contractId, review }, { config }) =>
+  read: (_id, { consortium, review }, { config }) =>
     asUser(consortium, config, async (session) => {
       const { ballotsOf } = await import("../clients/cgs/acts/documents.ts");
       const query = await session.cgs.documents.get(review.documentId);
@@ -106,17 +110,20 @@ export const provider = defineProvider<Inputs, Outputs>({
       const self = await session.cgs.callerId();
       const own = (await ballotsOf(session, query)).find((ballot) => ballot.approverId === self);
       if (own?.ballot !== "accepted") return undefined;
-      const { status } = await session.cgs.documents.option(contractId, review.documentId, "execution");
-      return { inputs: { consent: query.state !== "Accepted" || status === "enabled" }, outputs: { state: query.state } };
+      const consent = query.state !== "Accepted" || (await ownConsent(session.cgs, query));
+      return { inputs: { consent }, outputs: { state: query.state } };
     }),
 
   delete: (_id, { consortium, contractId, review }, { config }) =>
     unlessDismantled(consortium, () =>
       asUser(consortium, config, async ({ cgs }) => {
         const query = await cgs.documents.get(review.documentId);
-        if (query?.state === "Accepted") await cgs.documents.setOption(contractId, review.documentId, "execution", false);
+        if (query?.state === "Accepted")
+          await cgs.documents.setOption(contractId, review.documentId, "execution", false);
         if (query?.state === "Proposed") {
-          console.log(`${review.documentId} is still waiting for other votes; the consortium cannot take back this one. Withhold consent again once it is accepted, or have its author withdraw it.`);
+          console.log(
+            `${review.documentId} is still waiting for other votes; the consortium cannot take back this one. Withhold consent again once it is accepted, or have its author withdraw it.`,
+          );
         }
       }),
     ),

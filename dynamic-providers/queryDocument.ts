@@ -63,12 +63,15 @@ export const provider = defineProvider<Inputs, Outputs>({
   inputs: ["consortium", "contractId", "baseId", "inputs", "output", "segments"],
   access: ["consortium"],
   replaceOn: ["contractId", "baseId", "inputs", "output", "segments"],
+  // A query that is still open to votes keeps its id: the old proposal has to be withdrawn before there can be another.
+  deleteBeforeReplace: true,
 
   complete: {
     needs: ["segments"],
     async run(inputs, olds) {
       if (olds && sameJson([olds.inputs, olds.segments], [inputs.inputs, inputs.segments])) return { inputs };
-      const views = Array.isArray(inputs.inputs) ? inputs.inputs.map((input) => input.view) : [];
+      if (!Array.isArray(inputs.inputs)) return { inputs };
+      const views = inputs.inputs.map((input) => input.view);
       const unknown = await unknownViews(inputs.segments, views);
       const failures = unknown.map((view) => ({
         property: "segments",
@@ -81,7 +84,8 @@ export const provider = defineProvider<Inputs, Outputs>({
   async create({ consortium, contractId, baseId, inputs, output, segments }, { config, progress }) {
     const { publishDocument } = await import("../clients/cgs/acts/documents.ts");
     const outputs = await asUser(consortium, config, async (session) => {
-      const content = (documentId: string): string => JSON.stringify(queryDocument({ documentId, inputs, output, segments }));
+      const content = (documentId: string): string =>
+        JSON.stringify(queryDocument({ documentId, inputs, output, segments }));
       const probe = { id: baseId, state: "Draft", contractId, data: content(baseId), proposerId: "" } as const;
       const datasets = await datasetsOf(session.cgs, probe);
       const approvers = approversOf(probe, datasets);
@@ -105,8 +109,13 @@ export const provider = defineProvider<Inputs, Outputs>({
     asUser(consortium, config, async ({ cgs }) => {
       const known = await cgs.documents.get(documentId);
       if (!known || known.state === "Draft" || known.contractId !== contractId) return undefined;
+      if (known.proposerId !== (await cgs.callerId())) return undefined;
+      const { inputs, output, segments } = parseQueryDocument(documentId, known.data);
       const review = reviewOf(known, await datasetsOf(cgs, known));
-      return { outputs: { documentId, state: known.state, review, digest: reviewDigest(review) } };
+      return {
+        inputs: { inputs, output, segments },
+        outputs: { documentId, state: known.state, review, digest: reviewDigest(review) },
+      };
     }),
 
   delete: (documentId, { consortium, contractId }, { config }) =>
@@ -116,17 +125,23 @@ export const provider = defineProvider<Inputs, Outputs>({
         const self = await cgs.callerId();
         if (known?.state === "Proposed" && known.proposerId === self) await cgs.proposals.withdraw(known.proposalId);
         const isApprover = known?.approvers?.some((approver) => approver.approverId === self);
-        if (known?.state === "Accepted" && isApprover) await cgs.documents.setOption(contractId, documentId, "execution", false);
+        if (known?.state === "Accepted" && isApprover)
+          await cgs.documents.setOption(contractId, documentId, "execution", false);
       }),
     ),
 });
 
-function approversOf(query: LedgerDocument, datasets: ReadonlyMap<string, LedgerDocument>): { approverId: string; approverIdType: "user" }[] {
+function approversOf(
+  query: LedgerDocument,
+  datasets: ReadonlyMap<string, LedgerDocument>,
+): { approverId: string; approverIdType: "user" }[] {
   const { inputs, output } = parseQueryDocument(query.id, query.data);
   const ids = [...inputs.map((input) => input.documentId), output];
   const missing = ids.filter((id) => datasets.get(id)?.state !== "Accepted");
   if (missing.length > 0) {
-    throw new UserError(`Query ${query.id} uses ${missing.join(", ")}, not published in the consortium: their owners have to run up first.`);
+    throw new UserError(
+      `Query ${query.id} uses ${missing.join(", ")}, not published in the consortium: their owners have to run up first.`,
+    );
   }
   const owners = ids.map((id) => ({ ownerId: datasets.get(id)!.proposerId }));
   return requiredApprovers(owners).map((approverId) => ({ approverId, approverIdType: "user" }));

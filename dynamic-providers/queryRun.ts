@@ -42,7 +42,14 @@ export class QueryRun extends DynamicResource {
   declare readonly finishedAt: pulumi.Output<string>;
 
   constructor(name: string, args: QueryRunArgs, options?: pulumi.CustomResourceOptions) {
-    super("queryRun", name, { timeoutMinutes: 30, ...args }, ["state", "rowsRead", "rowsWritten", "resultPath", "finishedAt"], [], options);
+    super(
+      "queryRun",
+      name,
+      { timeoutMinutes: 30, ...args },
+      ["state", "rowsRead", "rowsWritten", "resultPath", "finishedAt"],
+      [],
+      options,
+    );
   }
 }
 
@@ -81,7 +88,9 @@ export const provider = defineProvider<Inputs, Outputs>({
     const client = await analytics(inputs, call);
     const { documentId, runId, from, to } = inputs;
     const submitted = await client.run(documentId, { runId, ...(from && to && { startDate: from, endDate: to }) });
-    call.progress(`run ${runId} of ${documentId}: ${submitted.isKnown ? "submitted before" : "submitted"} as ${submitted.jobId}`);
+    call.progress(
+      `run ${runId} of ${documentId}: ${submitted.isKnown ? "submitted before" : "submitted"} as ${submitted.jobId}`,
+    );
     const status = await finished(client, submitted.jobId, inputs, call);
     return { id: runId, outputs: await outcome(client, submitted.jobId, status, inputs) };
   },
@@ -103,21 +112,36 @@ function requireApproval({ consortium, documentId, digest }: Inputs, { config }:
     const approvers = (query.approvers ?? []).map((approver) => approver.approverId);
     if (query.state !== "Accepted") {
       const ballots = (await cgs.proposals.status(query.proposalId))?.ballots ?? [];
-      const missing = approvers.filter((id) => !ballots.some((ballot) => ballot.approverId === id && ballot.ballot === "accepted"));
-      throw new UserError(`Query ${documentId} cannot run: user ${missing.join(", user ")} has not approved it yet. They pin its digest under cleanroom:approvals and run up.`);
+      const missing = approvers.filter(
+        (id) => !ballots.some((ballot) => ballot.approverId === id && ballot.ballot === "accepted"),
+      );
+      throw new UserError(
+        `Query ${documentId} cannot run: user ${missing.join(", user ")} has not approved it yet. They pin its digest under cleanroom:approvals and run up.`,
+      );
     }
     const current = reviewDigest(reviewOf(query, await datasetsOf(cgs, query)));
-    if (current !== digest) throw new UserError(`Query ${documentId} has digest ${current} in the consortium, not ${digest}: it is not the one this stack published.`);
+    if (current !== digest)
+      throw new UserError(
+        `Query ${documentId} has digest ${current} in the consortium, not ${digest}: it is not the one this stack published.`,
+      );
   });
 }
 
-async function analytics({ analytics: { endpoint, caCertificate } }: Inputs, { config }: Call): Promise<AnalyticsClient> {
+async function analytics(
+  { analytics: { endpoint, caCertificate } }: Inputs,
+  { config }: Call,
+): Promise<AnalyticsClient> {
   const { AnalyticsClient } = await import("../clients/analytics.ts");
   const { userTokenSource } = await import("../clients/azure/credential.ts");
   return new AnalyticsClient({ endpoint, caCertificate, token: userTokenSource(await signedIn(config)) });
 }
 
-async function finished(client: AnalyticsClient, jobId: string, { runId, timeoutMinutes }: Inputs, { progress }: Call): Promise<JobStatus> {
+async function finished(
+  client: AnalyticsClient,
+  jobId: string,
+  { runId, timeoutMinutes }: Inputs,
+  { progress }: Call,
+): Promise<JobStatus> {
   const deadline = Date.now() + timeoutMinutes * 60_000;
   let shown = "";
   for (let poll = 0; Date.now() < deadline; poll++) {
@@ -127,14 +151,23 @@ async function finished(client: AnalyticsClient, jobId: string, { runId, timeout
     shown = state;
     if (state === SUCCEEDED) return status;
     if (FAILED.has(state)) {
-      throw new UserError(`Run ${runId} failed: ${errorMessage ?? state}. The clean room runs an id once: after mending the cause, choose a new id under cleanroom:runs.`);
+      throw new UserError(
+        `Run ${runId} failed: ${errorMessage ?? state}. The clean room runs an id once: after mending the cause, choose a new id under cleanroom:runs.`,
+      );
     }
     await sleep(POLL_MS[Math.min(poll, POLL_MS.length - 1)]!);
   }
-  throw new Error(`Run ${runId} has not finished within ${timeoutMinutes} minutes; it goes on in the clean room, run up again to wait for it.`);
+  throw new Error(
+    `Run ${runId} has not finished within ${timeoutMinutes} minutes; it goes on in the clean room, run up again to wait for it.`,
+  );
 }
 
-async function outcome(client: AnalyticsClient, jobId: string, { status }: JobStatus, { documentId, contractId, runId }: Inputs): Promise<Outputs> {
+async function outcome(
+  client: AnalyticsClient,
+  jobId: string,
+  { status }: JobStatus,
+  { documentId, contractId, runId }: Inputs,
+): Promise<Outputs> {
   const history = await client.runs(documentId);
   const run = history?.runs.find((entry) => entry.runId === jobId);
   const finishedAt = run?.endTime ?? status.terminationTime ?? new Date().toISOString();

@@ -1,6 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { MemberSigner } from "../clients/ccf/transport.ts";
-import { sha256Hex } from "../domain/json.ts";
+import { sameJson, sha256Hex } from "../domain/json.ts";
 import { defineProvider } from "./framework/provider.ts";
 import { DynamicResource } from "./framework/resource.ts";
 import { asMember, unlessDismantled, type ConsortiumAccess } from "./framework/session.ts";
@@ -17,7 +17,7 @@ export interface UserInvitationArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | propose, vote | – | e-mail address | remove | status |
+ * | propose, vote | – | e-mail address; claims that somebody else changed | remove | status, whom it invites |
  */
 export class UserInvitation extends DynamicResource {
   declare readonly invitationId: pulumi.Output<string>;
@@ -46,6 +46,8 @@ export const provider = defineProvider<Inputs, Outputs>({
   inputs: ["consortium", "signer", "email"],
   access: ["consortium", "signer"],
   replaceOn: ["email"],
+  // Its id follows from the address: one that was changed outside has to go before the right one can come.
+  deleteBeforeReplace: true,
 
   async create({ consortium, signer, email }, { progress }) {
     const { inviteUser } = await import("../clients/cgs/acts/users.ts");
@@ -58,12 +60,15 @@ export const provider = defineProvider<Inputs, Outputs>({
     return { id: invitationId, outputs: { invitationId, status } };
   },
 
-  read: (invitationId, { consortium, signer }) =>
+  read: (invitationId, { consortium, signer, email }) =>
     asMember(consortium, signer, async ({ cgs }) => {
       const invitation = await cgs.users.invitation(invitationId);
       if (!invitation) return undefined;
-      const [email = ""] = invitation.claims.preferred_username ?? [];
-      return { inputs: { email }, outputs: { invitationId, status: invitation.status } };
+      const isAsInvited = sameJson(invitation.claims, { preferred_username: [email] });
+      return {
+        inputs: isAsInvited ? {} : { email: JSON.stringify(invitation.claims) },
+        outputs: { invitationId, status: invitation.status },
+      };
     }),
 
   delete: (invitationId, { consortium, signer }) =>

@@ -63,15 +63,35 @@ export async function collaborator(settings: CollaboratorSettings): Promise<Coll
   });
 
   if (!consortium) return waiting(pendingHandoff(persona, operatorName));
-  const access = { endpoint: consortium.endpoint, serviceCertificate: consortium.serviceCertificate, issuerUrl: consortium.issuerUrl };
+  const access = {
+    endpoint: consortium.endpoint,
+    serviceCertificate: consortium.serviceCertificate,
+    issuerUrl: consortium.issuerUrl,
+  };
   const invitation = consortium.invitations[persona];
   if (!invitation) return waiting(pendingInvitation(persona, operatorName));
-  const acceptance = new InvitationAcceptance(`${persona}-invitation`, { consortium: access, invitationId: invitation.invitationId, email });
-  const identity = { email, userId: acceptance.userId, tenantId: acceptance.tenantId, acceptedInvitation: acceptance.invitationId };
+  const acceptance = new InvitationAcceptance(`${persona}-invitation`, {
+    consortium: access,
+    invitationId: invitation.invitationId,
+    email,
+  });
+  const identity = {
+    email,
+    userId: acceptance.userId,
+    tenantId: acceptance.tenantId,
+    acceptedInvitation: acceptance.invitationId,
+  };
 
   const user = consortium.users[persona];
   if (!user) return waiting(pendingUser(persona, operatorName), identity);
-  const membership: Membership = { settings, consortium, access, contractId: consortium.contractId, partners, pending: [] };
+  const membership: Membership = {
+    settings,
+    consortium,
+    access,
+    contractId: consortium.contractId,
+    partners,
+    pending: [],
+  };
 
   const datasets = publishDatasets(membership, environment, user.userId);
   const queries = proposeQueries(membership, datasets);
@@ -100,7 +120,11 @@ async function partnerHandoffs({ collaborators }: CollaboratorSettings): Promise
   return new Map(entries.flatMap(([name, handoff]) => (handoff ? [[name, handoff]] : [])));
 }
 
-function publishDatasets(membership: Membership, environment: CollaboratorEnvironment | undefined, userId: string): Map<string, Dataset> {
+function publishDatasets(
+  membership: Membership,
+  environment: CollaboratorEnvironment | undefined,
+  userId: string,
+): Map<string, Dataset> {
   const { settings, consortium, access, contractId } = membership;
   const { persona, location, tags, collaboration } = settings;
   if (!environment) return new Map();
@@ -133,7 +157,10 @@ function publishDatasets(membership: Membership, environment: CollaboratorEnviro
   );
 }
 
-function proposeQueries(membership: Membership, datasets: ReadonlyMap<string, Dataset>): Map<string, pulumi.Output<SharedQuery>> {
+function proposeQueries(
+  membership: Membership,
+  datasets: ReadonlyMap<string, Dataset>,
+): Map<string, pulumi.Output<SharedQuery>> {
   const { settings, access, contractId } = membership;
   const { persona, collaboration } = settings;
   const queries = new Map<string, pulumi.Output<SharedQuery>>();
@@ -187,7 +214,8 @@ function approveQueries(
   const offered = new Map<string, pulumi.Output<SharedQuery>>();
   for (const [name, query] of own) offered.set(`${persona}/${name}`, query);
   for (const [author, handoff] of partners) {
-    for (const [name, query] of Object.entries(handoff.queries)) offered.set(`${author}/${name}`, pulumi.output(query) as pulumi.Output<SharedQuery>);
+    for (const [name, query] of Object.entries(handoff.queries))
+      offered.set(`${author}/${name}`, pulumi.output(query) as pulumi.Output<SharedQuery>);
   }
   const owners = knownOwners(partners, datasets);
   const given = new Map<string, QueryApproval>();
@@ -198,20 +226,30 @@ function approveQueries(
       continue;
     }
     const name = `${persona}-approves-${reference.replace("/", "-")}`;
-    given.set(reference, new QueryApproval(name, { consortium: access, contractId, review: query.review, digest, owners }));
+    given.set(
+      reference,
+      new QueryApproval(name, { consortium: access, contractId, review: query.review, digest, owners }),
+    );
   }
   const waiting = [...offered]
     .filter(([reference]) => approvals[reference] === undefined)
     .map(([reference, query]) =>
-      query.apply(({ digest, review }) => (review.approvers.includes(userId) ? { query: reference, digest, review } : undefined)),
+      query.apply(({ digest, review }) =>
+        review.approvers.includes(userId) ? { query: reference, digest, review } : undefined,
+      ),
     );
   return { given, waiting: pulumi.all(waiting).apply((entries) => entries.filter((entry) => entry !== undefined)) };
 }
 
 /** Dataset document → its owner's user id, as the owners themselves say. */
-function knownOwners(partners: ReadonlyMap<string, CollaboratorHandoff>, datasets: ReadonlyMap<string, Dataset>): pulumi.Output<Record<string, string>> {
+function knownOwners(
+  partners: ReadonlyMap<string, CollaboratorHandoff>,
+  datasets: ReadonlyMap<string, Dataset>,
+): pulumi.Output<Record<string, string>> {
   const others = [...partners.values()].flatMap(({ identity, datasets: shared }) =>
-    identity.userId === undefined ? [] : Object.values(shared).map(({ documentId }) => [documentId, identity.userId!] as const),
+    identity.userId === undefined
+      ? []
+      : Object.values(shared).map(({ documentId }) => [documentId, identity.userId!] as const),
   );
   const own = [...datasets.values()].map((dataset) => pulumi.all([dataset.documentId, dataset.ownerId]));
   return pulumi.all(own).apply((entries) => Object.fromEntries([...others, ...entries]));
@@ -257,21 +295,32 @@ function runQueries(
 }
 
 /** Where the sink of a run's query is and how to read it. */
-function resultPlace(settings: CollaboratorSettings, run: RunSettings, datasets: ReadonlyMap<string, Dataset>): Record<string, unknown> {
+function resultPlace(
+  settings: CollaboratorSettings,
+  run: RunSettings,
+  datasets: ReadonlyMap<string, Dataset>,
+): Record<string, unknown> {
   const { output } = settings.queries.find(({ name }) => name === run.query)!;
   const { format, encryption } = settings.datasets.find(({ name }) => name === output)!;
   return { store: datasets.get(output)!.location, format, encryption };
 }
 
 /** Whether everybody's approval of the query, as it is configured now, has been reported. */
-function mayRun({ settings, partners, pending }: Membership, run: RunSettings, last: CollaboratorHandoff | undefined): boolean {
+function mayRun(
+  { settings, partners, pending }: Membership,
+  run: RunSettings,
+  last: CollaboratorHandoff | undefined,
+): boolean {
   const query = settings.queries.find(({ name }) => name === run.query)!;
   const reference = `${settings.persona}/${run.query}`;
   const published = last?.queries[run.query];
-  const known = last !== undefined && published !== undefined && isCurrent(published, query, settings.persona, partners, last);
+  const known =
+    last !== undefined && published !== undefined && isCurrent(published, query, settings.persona, partners, last);
   const approvals = new Map<string, string | undefined>([[settings.persona, settings.approvals[reference]]]);
   for (const [name, handoff] of partners) approvals.set(name, handoff.approvals[reference]);
-  const missing = requiredApprovals(query, settings.persona).filter((name) => !known || approvals.get(name) !== published.digest);
+  const missing = requiredApprovals(query, settings.persona).filter(
+    (name) => !known || approvals.get(name) !== published.digest,
+  );
   pending.push(...missing.map((name) => pendingVote(run.id, reference, name)));
   return missing.length === 0;
 }

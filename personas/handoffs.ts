@@ -1,5 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
-import { parseCollaboratorHandoff, parseOperatorHandoff, type CollaboratorHandoff, type OperatorHandoff } from "../domain/handoff.ts";
+import {
+  parseCollaboratorHandoff,
+  parseOperatorHandoff,
+  type CollaboratorHandoff,
+  type OperatorHandoff,
+} from "../domain/handoff.ts";
 import type { HandoffSource } from "../settings.ts";
 
 const references = new Map<string, pulumi.StackReference>();

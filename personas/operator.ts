@@ -26,7 +26,9 @@ export interface OperatorOutputs {
 export async function operator(settings: OperatorSettings): Promise<OperatorOutputs> {
   const { persona, location, tags, contractId } = settings;
   const handoffs = new Map(
-    await Promise.all(settings.collaborators.map(async ({ name, source }) => [name, await collaboratorHandoff(source)] as const)),
+    await Promise.all(
+      settings.collaborators.map(async ({ name, source }) => [name, await collaboratorHandoff(source)] as const),
+    ),
   );
   const environment = new OperatorEnvironment(persona, {
     location,
@@ -56,8 +58,15 @@ export async function operator(settings: OperatorSettings): Promise<OperatorOutp
     chartVersion: RELEASE,
   });
   const member = { consortium: consortium.access, signer: consortium.signer };
-  const governed: pulumi.CustomResourceOptions = { dependsOn: [...consortium.ready], ...(consortium.node && { deletedWith: consortium.node }) };
-  new DeploymentInformation(`${persona}-deployment`, { ...member, contractId: contract.contractId, url: cluster.endpoint }, governed);
+  const governed: pulumi.CustomResourceOptions = {
+    dependsOn: [...consortium.ready],
+    ...(consortium.node && { deletedWith: consortium.node }),
+  };
+  new DeploymentInformation(
+    `${persona}-deployment`,
+    { ...member, contractId: contract.contractId, url: cluster.endpoint },
+    governed,
+  );
 
   const pending: Pending[] = [];
   const invitations: Record<string, unknown> = {};
@@ -70,7 +79,11 @@ export async function operator(settings: OperatorSettings): Promise<OperatorOutp
       pending.push(source ? pendingAcceptance(name) : pendingSource(persona, name));
       continue;
     }
-    const user = new UserIdentity(`${name}-user`, { ...member, invitationId: invitation.invitationId, email, userId: identity.userId }, governed);
+    const user = new UserIdentity(
+      `${name}-user`,
+      { ...member, invitationId: invitation.invitationId, email, userId: identity.userId },
+      governed,
+    );
     users[name] = { userId: user.userId, tenantId: user.tenantId };
   }
 
@@ -84,7 +97,11 @@ export async function operator(settings: OperatorSettings): Promise<OperatorOutp
       issuerUrl: consortium.issuerUrl,
       invitations,
       users,
-      analytics: { endpoint: cluster.endpoint, caCertificate: contract.caCertificate, measurement: contract.measurement },
+      analytics: {
+        endpoint: cluster.endpoint,
+        caCertificate: contract.caCertificate,
+        measurement: contract.measurement,
+      },
     },
   };
   return { handoff, pending };

@@ -98,7 +98,10 @@ export interface BlobService extends SandboxService {
   putAccount(spec: StorageAccountSpec): Promise<{ blob: string; web: string }>;
   deleteAccount(name: string): Promise<void>;
   /** Turns the static website on (creates `$web`, readable by everyone at the web endpoint) or off. */
-  setStaticWebsite(account: string, website: { indexDocument?: string; error404Document?: string } | undefined): Promise<void>;
+  setStaticWebsite(
+    account: string,
+    website: { indexDocument?: string; error404Document?: string } | undefined,
+  ): Promise<void>;
   putContainer(account: string, container: string, publicAccess: "None" | "Blob" | "Container"): Promise<void>;
   containerExists(account: string, container: string): Promise<boolean>;
   /** Number of blobs in it; ARM deletes containers whatever they hold, callers decide. */

@@ -90,9 +90,12 @@ function lock(file: string): () => void {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       const owner = Number(fs.readFileSync(file, "utf8"));
       if (owner && owner !== process.pid && isAlive(owner)) {
-        throw new Error(`A sandbox (process ${owner}) already uses ${path.dirname(file)}; stop it or choose another folder.`, {
-          cause: error,
-        });
+        throw new Error(
+          `A sandbox (process ${owner}) already uses ${path.dirname(file)}; stop it or choose another folder.`,
+          {
+            cause: error,
+          },
+        );
       }
       fs.rmSync(file, { force: true });
     }

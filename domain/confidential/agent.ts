@@ -56,7 +56,10 @@ export function contractData(contract: {
     ccrgovEndpoint: contract.ccfEndpoint,
     ccrgovApiPathPrefix: `/app/contracts/${contract.contractId}`,
     ...(contract.attestation && {
-      ccrgovServiceCertDiscovery: { endpoint: contract.attestation.reportUrl, snpHostData: contract.attestation.hostData },
+      ccrgovServiceCertDiscovery: {
+        endpoint: contract.attestation.reportUrl,
+        snpHostData: contract.attestation.hostData,
+      },
     }),
     ccfNetworkRecoveryMembers: [...contract.recoveryMembers].sort(),
   });

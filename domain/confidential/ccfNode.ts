@@ -37,9 +37,15 @@ export function startConfiguration(fqdn: string, members: readonly StartMember[]
   const configuration = {
     enclave: { file: "/usr/lib/ccf/libjs_cleanroom.snp.so", platform: "SNP", type: "Release" },
     network: {
-      node_to_node_interface: { bind_address: `0.0.0.0:${NODE_PORTS.nodeToNode}`, published_address: `${fqdn}:${NODE_PORTS.nodeToNode}` },
+      node_to_node_interface: {
+        bind_address: `0.0.0.0:${NODE_PORTS.nodeToNode}`,
+        published_address: `${fqdn}:${NODE_PORTS.nodeToNode}`,
+      },
       rpc_interfaces: {
-        primary_rpc_interface: { bind_address: `0.0.0.0:${NODE_PORTS.rpc}`, published_address: `${fqdn}:${NODE_PORTS.rpc}` },
+        primary_rpc_interface: {
+          bind_address: `0.0.0.0:${NODE_PORTS.rpc}`,
+          published_address: `${fqdn}:${NODE_PORTS.rpc}`,
+        },
         debug_interface: {
           bind_address: `0.0.0.0:${NODE_PORTS.debug}`,
           published_address: `${fqdn}:${NODE_PORTS.debug}`,
@@ -52,7 +58,9 @@ export function startConfiguration(fqdn: string, members: readonly StartMember[]
       type: "Start",
       service_certificate_file: `${directory}/certs/ccf/service_cert.pem`,
       start: {
-        constitution_files: ["validate.js", "apply.js", "resolve.js", "operator_resolve.js", "actions.js"].map((file) => `${directory}/${file}`),
+        constitution_files: ["validate.js", "apply.js", "resolve.js", "operator_resolve.js", "actions.js"].map(
+          (file) => `${directory}/${file}`,
+        ),
         initial_service_certificate_validity_days: CERTIFICATE_VALIDITY_DAYS,
         members: members.map((member) => ({
           certificate_file: `${directory}/${member.name}_cert.pem`,
@@ -111,4 +119,3 @@ export function nodeContainers(registry: string, tag: string): PolicyContainer[]
     },
   ];
 }
-

@@ -52,7 +52,7 @@ export function enforcementPolicy(containers: readonly PolicyContainer[]): strin
     "create_container := data.framework.create_container",
     "unmount_device := data.framework.unmount_device",
     "exec_in_container := data.framework.exec_in_container",
-    "reason := {\"errors\": data.framework.errors}",
+    'reason := {"errors": data.framework.errors}',
     "",
   ].join("\n");
 }

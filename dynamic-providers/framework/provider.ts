@@ -1,3 +1,4 @@
+import { UserError } from "../../domain/errors.ts";
 import { sameJson } from "../../domain/json.ts";
 import { hasUnknown, toWire } from "./wire.ts";
 
@@ -31,18 +32,26 @@ export interface Kind<Inputs extends object, Outputs extends object> {
   readonly access?: readonly (keyof Inputs & string)[];
   /** Pure rules over fully known inputs. */
   validate?(inputs: Inputs): readonly Failure[];
-  /** Completes the inputs by looking at this machine (files), once those it needs are known. */
+  /** Completes the inputs by looking at this machine (files), once those it needs are known. A UserError is a failure of the first. */
   readonly complete?: {
     readonly needs: readonly (keyof Inputs & string)[];
     /** `olds`: the completed inputs of the last time, if any. */
-    run(inputs: Inputs, olds: Inputs | undefined, progress: Call["progress"]): Promise<{ inputs: Inputs; failures?: readonly Failure[] }>;
+    run(
+      inputs: Inputs,
+      olds: Inputs | undefined,
+      progress: Call["progress"],
+    ): Promise<{ inputs: Inputs; failures?: readonly Failure[] }>;
   };
   /** More properties that force a replacement, decided on values. Pure. */
   replaces?(olds: Outputs & Inputs, news: Inputs): readonly string[];
   /** Makes the object, or adopts the one its natural key already names. */
   create(inputs: Inputs, call: Call): Promise<{ id: string; outputs: Outputs }>;
   /** The truth about the other side: `undefined` when the object is gone. Inputs that drifted come back changed. */
-  read?(id: string, olds: Outputs & Inputs, call: Call): Promise<{ inputs?: Partial<Inputs>; outputs: Outputs } | undefined>;
+  read?(
+    id: string,
+    olds: Outputs & Inputs,
+    call: Call,
+  ): Promise<{ inputs?: Partial<Inputs>; outputs: Outputs } | undefined>;
   update?(id: string, olds: Outputs & Inputs, news: Inputs, call: Call): Promise<{ outputs: Outputs }>;
   /** Succeeds when the object is gone already. */
   delete?(id: string, olds: Outputs & Inputs, call: Call): Promise<void>;
@@ -52,7 +61,11 @@ type Properties = Record<string, unknown>;
 
 /** The six methods as the constant provider text calls them (see `providerText`). */
 export interface WireProvider {
-  check(config: ProviderConfig, olds: Properties, news: Properties): Promise<{ inputs?: Properties; failures?: Failure[] }>;
+  check(
+    config: ProviderConfig,
+    olds: Properties,
+    news: Properties,
+  ): Promise<{ inputs?: Properties; failures?: Failure[] }>;
   diff(
     config: ProviderConfig,
     id: string,
@@ -60,7 +73,11 @@ export interface WireProvider {
     news: Properties,
   ): Promise<{ changes: boolean; replaces: string[]; deleteBeforeReplace: boolean }>;
   create(config: ProviderConfig, inputs: Properties): Promise<{ id: string; outs: Properties }>;
-  read(config: ProviderConfig, id: string, olds: Properties): Promise<{ id?: string; props?: Properties; inputs?: Properties }>;
+  read(
+    config: ProviderConfig,
+    id: string,
+    olds: Properties,
+  ): Promise<{ id?: string; props?: Properties; inputs?: Properties }>;
   update(config: ProviderConfig, id: string, olds: Properties, news: Properties): Promise<{ outs: Properties }>;
   delete(config: ProviderConfig, id: string, olds: Properties): Promise<void>;
 }
@@ -82,7 +99,9 @@ export class PartialFailure extends Error {
   }
 }
 
-export function defineProvider<Inputs extends object, Outputs extends object>(kind: Kind<Inputs, Outputs>): WireProvider {
+export function defineProvider<Inputs extends object, Outputs extends object>(
+  kind: Kind<Inputs, Outputs>,
+): WireProvider {
   type State = Outputs & Inputs;
   const isInput = (key: string): boolean => (kind.inputs as readonly string[]).includes(key);
   const pick = (properties: Properties): Properties & Inputs =>
@@ -99,11 +118,17 @@ export function defineProvider<Inputs extends object, Outputs extends object>(ki
     async check(config, olds, news) {
       const inputs = pick(news);
       const failures = hasUnknown(inputs) ? [] : [...(kind.validate?.(inputs) ?? [])];
-      const canComplete = kind.complete && failures.length === 0 && kind.complete.needs.every((key) => !hasUnknown(inputs[key]));
+      const canComplete =
+        kind.complete && failures.length === 0 && kind.complete.needs.every((key) => !hasUnknown(inputs[key]));
       if (!canComplete) return { inputs, failures };
       const previous = Object.keys(olds).length > 0 ? pick(olds) : undefined;
-      const completed = await quietly(() => kind.complete!.run(inputs, previous, callOf(config).progress));
-      return { inputs: toWire({ ...completed.inputs }) as Properties, failures: [...(completed.failures ?? [])] };
+      try {
+        const completed = await quietly(() => kind.complete!.run(inputs, previous, callOf(config).progress));
+        return { inputs: toWire({ ...completed.inputs }) as Properties, failures: [...(completed.failures ?? [])] };
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        return { inputs, failures: [{ property: kind.complete.needs[0]!, reason: error.message }] };
+      }
     },
 
     async diff(_config, _id, olds, news) {
@@ -134,7 +159,8 @@ export function defineProvider<Inputs extends object, Outputs extends object>(ki
     async update(config, id, olds, news) {
       const inputs = pick(news);
       const differing = changed(olds, news);
-      const accessOnly = differing.length > 0 && differing.every((key) => kind.access?.includes(key as keyof Inputs & string));
+      const accessOnly =
+        differing.length > 0 && differing.every((key) => kind.access?.includes(key as keyof Inputs & string));
       if (!kind.update || accessOnly) return { outs: state(inputs, outputsOf(olds)) };
       const { outputs } = await quietly(() => kind.update!(id, olds as State, inputs, callOf(config)));
       return { outs: state(inputs, outputs) };

@@ -28,7 +28,8 @@ export async function nextRevision(
         `Document ${document.id} belongs to user ${known.proposerId}. Document ids are shared by the whole consortium: choose another cleanroom:collaboration or name.`,
       );
     }
-    if (known?.state !== "Accepted" || known.data === document.data) return document;
+    const isSame = known?.data === document.data && known.contractId === document.contractId;
+    if (known?.state !== "Accepted" || isSame) return document;
   }
   throw new Error(`Document ${baseId} has ${MAX_REVISIONS} revisions`);
 }

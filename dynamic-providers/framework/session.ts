@@ -18,7 +18,11 @@ const queues = new Map<string, Promise<unknown>>();
  * Acts as a member. Members' acts on one network run one after another: CCF forgets closed proposals whenever another
  * one closes, so that two at a time could not read their own outcome.
  */
-export function asMember<T>(consortium: ConsortiumAccess, signer: MemberSigner, act: (session: MemberSession) => Promise<T>): Promise<T> {
+export function asMember<T>(
+  consortium: ConsortiumAccess,
+  signer: MemberSigner,
+  act: (session: MemberSession) => Promise<T>,
+): Promise<T> {
   const before = queues.get(consortium.endpoint) ?? Promise.resolve();
   const turn = before
     .catch(() => undefined)
@@ -37,7 +41,11 @@ export function asMember<T>(consortium: ConsortiumAccess, signer: MemberSigner, 
 }
 
 /** Acts as the user who is signed in to Azure on this machine. */
-export async function asUser<T>(consortium: ConsortiumAccess, config: ProviderConfig, act: (session: UserSession) => Promise<T>): Promise<T> {
+export async function asUser<T>(
+  consortium: ConsortiumAccess,
+  config: ProviderConfig,
+  act: (session: UserSession) => Promise<T>,
+): Promise<T> {
   const { CcfTransport } = await import("../../clients/ccf/transport.ts");
   const { userSession } = await import("../../clients/cgs/session.ts");
   const { userTokenSource } = await import("../../clients/azure/credential.ts");
@@ -68,14 +76,18 @@ export async function unlessDismantled(consortium: ConsortiumAccess, takeBack: (
     await takeBack();
   } catch (error) {
     if (!(error instanceof CcfUnreachableError) || (await issuerIsPublished(consortium.issuerUrl))) throw error;
-    console.log(`The consortium at ${consortium.endpoint} is gone and so is its issuer: nothing is left to take back there.`);
+    console.log(
+      `The consortium at ${consortium.endpoint} is gone and so is its issuer: nothing is left to take back there.`,
+    );
   }
 }
 
 async function issuerIsPublished(issuerUrl: string | undefined): Promise<boolean> {
   if (issuerUrl === undefined) return true;
   try {
-    const response = await fetch(`${issuerUrl}/.well-known/openid-configuration`, { signal: AbortSignal.timeout(20_000) });
+    const response = await fetch(`${issuerUrl}/.well-known/openid-configuration`, {
+      signal: AbortSignal.timeout(20_000),
+    });
     return response.status !== 404;
   } catch (error) {
     return !["ENOTFOUND", "ECONNREFUSED"].includes((error as { cause?: { code?: string } }).cause?.code ?? "");
