@@ -203,6 +203,13 @@ function encryptionOf({ mode = "SSE", blockSize }: Pick<TaskArguments, "mode" | 
   return mode === "SSE" ? { mode } : { mode, key: Buffer.alloc(32, 1), blockSize };
 }
 
+/** Of this process, in megabytes. `getrusage` begins with the size of the process that forked it; Linux's `/proc` does not. */
+function peakMemory(): number {
+  const status = process.platform === "linux" ? fs.readFileSync("/proc/self/status", "utf8") : "";
+  const kilobytes = Number(/VmHWM:\s*(\d+) kB/.exec(status)?.[1] ?? process.resourceUsage().maxRSS);
+  return Math.round((kilobytes * 1024) / 1e6);
+}
+
 /** Runs a task in a process of its own. */
 function measure(task: string, args: Partial<TaskArguments> = {}): Measurement {
   const child = spawnSync(
@@ -427,8 +434,7 @@ const { values } = parseArgs({
 });
 if (values.task) {
   const measured = await TASKS[values.task]!(JSON.parse(values.arguments) as TaskArguments);
-  const peakMemory = Math.round((process.resourceUsage().maxRSS * 1024) / 1e6);
-  console.log(JSON.stringify({ ...measured, peakMemory }));
+  console.log(JSON.stringify({ ...measured, peakMemory: peakMemory() }));
 } else {
   await main({
     size: Number(values.size),
