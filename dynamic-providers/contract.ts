@@ -70,5 +70,8 @@ export const provider = defineProvider<Inputs, Outputs>({
 
   // The operator's own network goes away with its stack; other members keep the contract.
   delete: (contractId, { consortium, signer }) =>
-    asMember(consortium, signer, ({ cgs }) => cgs.contracts.setExecution(contractId, false)),
+    asMember(consortium, signer, async ({ cgs }) => {
+      const contract = await cgs.contracts.get(contractId);
+      if (contract?.state === "Accepted") await cgs.contracts.setExecution(contractId, false);
+    }),
 });
