@@ -1,5 +1,5 @@
 import { parseDatasetDocument, type Field } from "./dataset.ts";
-import { digestOf, sha256Hex } from "./json.ts";
+import { canonicalJson, digestOf, sha256Hex } from "./json.ts";
 import { parseQueryDocument, type Segment } from "./query.ts";
 
 /** A dataset as an approver sees it: whose it is, what it looks like, which fields the query may touch. */
@@ -128,7 +128,7 @@ export function reviewDifferences(pinned: QueryReview, current: QueryReview): st
   const differences: string[] = [];
   const compare = (what: string, before: unknown, now: unknown): void => {
     if (digestOf(before ?? null) !== digestOf(now ?? null)) {
-      differences.push(`${what}: reviewed ${JSON.stringify(before)}, now ${JSON.stringify(now)}`);
+      differences.push(`${what}: reviewed ${shown(before)}, now ${shown(now)}`);
     }
   };
   compare("contract", pinned.contractId, current.contractId);
@@ -150,6 +150,11 @@ export function reviewDifferences(pinned: QueryReview, current: QueryReview): st
     compare(`segment ${index + 1}`, pinned.segments[index], current.segments[index]);
   }
   return differences;
+}
+
+/** In canonical order, so that two texts differ only where their values do. */
+function shown(value: unknown): string {
+  return value === undefined ? "nothing" : canonicalJson(value);
 }
 
 function accessProblems(

@@ -1,6 +1,6 @@
 import type * as pulumi from "@pulumi/pulumi";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AnalyticsClient, JobStatus } from "../clients/analytics.ts";
+import type { AnalyticsClient, JobStatus, SubmittedRun } from "../clients/analytics.ts";
 import { UserError } from "../domain/errors.ts";
 import { reviewDigest, reviewOf } from "../domain/review.ts";
 import { defineProvider, type Call } from "./framework/provider.ts";
@@ -92,7 +92,7 @@ export const provider = defineProvider<Inputs, Outputs>({
       `run ${runId} of ${documentId}: ${submitted.isKnown ? "submitted before" : "submitted"} as ${submitted.jobId}`,
     );
     const status = await finished(client, submitted.jobId, inputs, call);
-    return { id: runId, outputs: await outcome(client, submitted.jobId, status, inputs) };
+    return { id: runId, outputs: await outcome(client, submitted, status, inputs) };
   },
 
   async read(runId, olds, call) {
@@ -164,12 +164,18 @@ async function finished(
 
 async function outcome(
   client: AnalyticsClient,
-  jobId: string,
+  submitted: SubmittedRun,
   { status }: JobStatus,
   { documentId, contractId, runId }: Inputs,
 ): Promise<Outputs> {
   const history = await client.runs(documentId);
-  const run = history?.runs.find((entry) => entry.runId === jobId);
+  const run = history?.runs.find((entry) => entry.runId === submitted.jobId);
+  // Ids are shared by all queries of a clean room: it answers a known one with whatever it was used for.
+  if (submitted.isKnown && !run) {
+    throw new UserError(
+      `The clean room knows run ${runId}, but not as one of the last runs of ${documentId}: the id was used before. Choose another one under cleanroom:runs.`,
+    );
+  }
   const finishedAt = run?.endTime ?? status.terminationTime ?? new Date().toISOString();
   return {
     state: status.applicationState.state,

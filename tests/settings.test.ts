@@ -33,7 +33,10 @@ type Values = Record<string, unknown>;
 function config(values: Values): Record<string, string> {
   const defined = Object.entries(values).filter(([, value]) => value !== undefined);
   return Object.fromEntries(
-    defined.map(([key, value]) => [key.includes(":") ? key : `cleanroom:${key}`, typeof value === "string" ? value : JSON.stringify(value)]),
+    defined.map(([key, value]) => [
+      key.includes(":") ? key : `cleanroom:${key}`,
+      typeof value === "string" ? value : JSON.stringify(value),
+    ]),
   );
 }
 
@@ -50,7 +53,12 @@ const source = {
 };
 const { path: _none, ...pathless } = source;
 const sink = { ...pathless, name: "output", kind: "sink" };
-const query = { name: "mentions", file: "query.yaml", inputs: { theirs: "northwind/input", ours: "woodgrove/input" }, output: "output" };
+const query = {
+  name: "mentions",
+  file: "query.yaml",
+  inputs: { theirs: "northwind/input", ours: "woodgrove/input" },
+  output: "output",
+};
 const woodgrove: Values = {
   persona: "woodgrove",
   email: "wanda@woodgrove.example",
@@ -68,7 +76,8 @@ const operator: Values = {
 };
 
 const parse = (values: Values): Settings => parseSettings(config(values), files);
-const collaborator = (changes: Values): CollaboratorSettings => parse({ ...woodgrove, ...changes }) as CollaboratorSettings;
+const collaborator = (changes: Values): CollaboratorSettings =>
+  parse({ ...woodgrove, ...changes }) as CollaboratorSettings;
 
 /** The problems that are told, without their bullets. */
 function problems(values: Values): string[] {
@@ -77,7 +86,9 @@ function problems(values: Values): string[] {
   } catch (error) {
     expect(error).toBeInstanceOf(UserError);
     const [head, ...found] = (error as Error).message.split("\n  - ");
-    expect(head).toBe(`The configuration of this stack has ${found.length === 1 ? "a problem" : `${found.length} problems`}:`);
+    expect(head).toBe(
+      `The configuration of this stack has ${found.length === 1 ? "a problem" : `${found.length} problems`}:`,
+    );
     return found;
   }
   return [];
@@ -134,14 +145,24 @@ describe("a collaborator's settings", () => {
   test.each<[string, unknown, object]>([
     ["a stack's name", "org/project/operator", { kind: "stack", stack: "org/project/operator" }],
     ["a stack", { stack: "operator" }, { kind: "stack", stack: "operator" }],
-    ["a file", { handoff: "handoff.json" }, { kind: "document", value: { version: 1 }, origin: "cleanroom:operator.handoff (handoff.json)" }],
-    ["the document itself", { handoff: { version: 1 } }, { kind: "document", value: { version: 1 }, origin: "cleanroom:operator.handoff" }],
+    [
+      "a file",
+      { handoff: "handoff.json" },
+      { kind: "document", value: { version: 1 }, origin: "cleanroom:operator.handoff (handoff.json)" },
+    ],
+    [
+      "the document itself",
+      { handoff: { version: 1 } },
+      { kind: "document", value: { version: 1 }, origin: "cleanroom:operator.handoff" },
+    ],
   ])("hear of the operator from %s", (_what, value, expected) => {
     expect(collaborator({ operator: value }).operator).toEqual(expected);
   });
 
   test("may run any persona under a role", () => {
-    expect(parse({ persona: "contoso", role: "collaborator", email: "c@contoso.example", operator: "operator" })).toMatchObject({
+    expect(
+      parse({ persona: "contoso", role: "collaborator", email: "c@contoso.example", operator: "operator" }),
+    ).toMatchObject({
       persona: "contoso",
       role: "collaborator",
     });
@@ -162,7 +183,9 @@ describe("an operator's settings", () => {
       location: "westeurope",
       tags: {},
       contractId: "analytics",
-      collaborators: [{ name: "northwind", email: "nora@northwind.example", source: { kind: "stack", stack: "northwind" } }],
+      collaborators: [
+        { name: "northwind", email: "nora@northwind.example", source: { kind: "stack", stack: "northwind" } },
+      ],
       governanceService: {
         constitution: { path: "constitution.js", digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
         application: { path: "app.json", digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
@@ -182,25 +205,64 @@ describe("an operator's settings", () => {
   });
 
   test("know a collaborator before it has said anything", () => {
-    const settings = parse({ ...operator, collaborators: [{ name: "northwind", email: "nora@northwind.example" }] }) as OperatorSettings;
+    const settings = parse({
+      ...operator,
+      collaborators: [{ name: "northwind", email: "nora@northwind.example" }],
+    }) as OperatorSettings;
     expect(settings.collaborators).toEqual([{ name: "northwind", email: "nora@northwind.example" }]);
   });
 });
 
 describe("a mistake is told by its key:", () => {
   test.each<[string, Values, RegExp]>([
-    ["no persona", {}, /^cleanroom:persona is missing; set it with: pulumi config set cleanroom:persona <operator\|northwind\|woodgrove>$/],
-    ["an unknown persona", { persona: "nortwind" }, /^cleanroom:persona "nortwind" is unknown; expected one of operator, northwind, woodgrove, or any name together with cleanroom:role/],
+    [
+      "no persona",
+      {},
+      /^cleanroom:persona is missing; set it with: pulumi config set cleanroom:persona <operator\|northwind\|woodgrove>$/,
+    ],
+    [
+      "an unknown persona",
+      { persona: "nortwind" },
+      /^cleanroom:persona "nortwind" is unknown; expected one of operator, northwind, woodgrove, or any name together with cleanroom:role/,
+    ],
     ["an unknown role", { ...woodgrove, role: "owner" }, /^cleanroom:role: .*operator.*collaborator/],
     ["a missing key", { ...woodgrove, email: undefined }, /^cleanroom:email is missing: expected an e-mail address$/],
-    ["a misspelt key", { ...woodgrove, datsets: [] }, /^cleanroom:datsets is not a key of a stack with role collaborator; known are approvals, .*datasets/],
-    ["a key of the other role", { ...woodgrove, contractId: "c" }, /^cleanroom:contractId is not a key of a stack with role collaborator/],
-    ["a misspelt key inside", { ...woodgrove, datasets: [{ ...source, pth: "x" }, sink] }, /^cleanroom:datasets\[0\]\.pth is not a known key$/],
+    [
+      "a misspelt key",
+      { ...woodgrove, datsets: [] },
+      /^cleanroom:datsets is not a key of a stack with role collaborator; known are approvals, .*datasets/,
+    ],
+    [
+      "a key of the other role",
+      { ...woodgrove, contractId: "c" },
+      /^cleanroom:contractId is not a key of a stack with role collaborator/,
+    ],
+    [
+      "a misspelt key inside",
+      { ...woodgrove, datasets: [{ ...source, pth: "x" }, sink] },
+      /^cleanroom:datasets\[0\]\.pth is not a known key$/,
+    ],
     ["an address that is none", { ...woodgrove, email: "wanda" }, /^cleanroom:email: expected an e-mail address$/],
-    ["a text instead of a list", { ...woodgrove, datasets: "input" }, /^cleanroom:datasets: expected array, received string$/],
-    ["an operator of no kind", { ...woodgrove, operator: {} }, /^cleanroom:operator: expected the name of a stack, \{stack: name\} or \{handoff: file\}$/],
-    ["a handoff file that is not there", { ...woodgrove, operator: { handoff: "gone.json" } }, /^cleanroom:operator\.handoff: file gone\.json cannot be read; paths are relative to the project folder$/],
-    ["a handoff file that is not JSON", { ...woodgrove, operator: { handoff: "text.txt" } }, /^cleanroom:operator\.handoff: text\.txt is not JSON$/],
+    [
+      "a text instead of a list",
+      { ...woodgrove, datasets: "input" },
+      /^cleanroom:datasets: expected array, received string$/,
+    ],
+    [
+      "an operator of no kind",
+      { ...woodgrove, operator: {} },
+      /^cleanroom:operator: expected the name of a stack, \{stack: name\} or \{handoff: file\}$/,
+    ],
+    [
+      "a handoff file that is not there",
+      { ...woodgrove, operator: { handoff: "gone.json" } },
+      /^cleanroom:operator\.handoff: file gone\.json cannot be read; paths are relative to the project folder$/,
+    ],
+    [
+      "a handoff file that is not JSON",
+      { ...woodgrove, operator: { handoff: "text.txt" } },
+      /^cleanroom:operator\.handoff: text\.txt is not JSON$/,
+    ],
     [
       "a collaborator with stack and handoff",
       { ...woodgrove, collaborators: [{ name: "northwind", stack: "northwind", handoff: "handoff.json" }] },
@@ -208,27 +270,69 @@ describe("a mistake is told by its key:", () => {
     ],
     [
       "a collaborator named twice",
-      { ...woodgrove, collaborators: [{ name: "northwind", stack: "a" }, { name: "northwind", stack: "b" }] },
+      {
+        ...woodgrove,
+        collaborators: [
+          { name: "northwind", stack: "a" },
+          { name: "northwind", stack: "b" },
+        ],
+      },
       /^cleanroom:collaborators names northwind more than once$/,
     ],
-    ["a name that Azure would not take", { ...woodgrove, collaboration: "My_Demo" }, /^cleanroom:collaboration: expected 2 to 32 lower-case letters/],
+    [
+      "a name that Azure would not take",
+      { ...woodgrove, collaboration: "My_Demo" },
+      /^cleanroom:collaboration: expected 2 to 32 lower-case letters/,
+    ],
   ])("%s", (_what, values, problem) => {
     expect(problems(values)).toEqual([expect.stringMatching(problem)]);
   });
 
   const dataset = (change: object): Values => ({ ...woodgrove, datasets: [{ ...source, ...change }, sink] });
   test.each<[string, Values, RegExp]>([
-    ["an unknown encryption", dataset({ encryption: "AES" }), /^cleanroom:datasets\[0\]\.encryption: .*"CSE"\|"CPK"\|"SSE"$/],
-    ["no encryption", dataset({ encryption: undefined }), /^cleanroom:datasets\[0\]\.encryption is missing: .*"CSE"\|"CPK"\|"SSE"$/],
+    [
+      "an unknown encryption",
+      dataset({ encryption: "AES" }),
+      /^cleanroom:datasets\[0\]\.encryption: .*"CSE"\|"CPK"\|"SSE"$/,
+    ],
+    [
+      "no encryption",
+      dataset({ encryption: undefined }),
+      /^cleanroom:datasets\[0\]\.encryption is missing: .*"CSE"\|"CPK"\|"SSE"$/,
+    ],
     ["an unknown store", dataset({ store: "ftp" }), /^cleanroom:datasets\[0\]\.store: .*"azureBlob"\|"s3"$/],
     ["an unknown format", dataset({ format: "xml" }), /^cleanroom:datasets\[0\]\.format: .*"csv"\|"json"\|"parquet"$/],
-    ["an unknown type", dataset({ schema: [{ name: "day", type: "text" }] }), /^cleanroom:datasets\[0\]\.schema\[0\]\.type: .*"string"/],
-    ["a source without files", { ...woodgrove, datasets: [pathless, sink] }, /^cleanroom:datasets\[0\]\.path is missing: a source needs the folder with its files$/],
-    ["a sink with files", { ...woodgrove, datasets: [source, { ...sink, path: "x" }] }, /^cleanroom:datasets\[1\]\.path: a sink has no files of its own/],
-    ["an allowed field that is not there", dataset({ allowedFields: ["price"] }), /^cleanroom:datasets\[0\]: allowedFields names price, not in the schema \(day, sku\)$/],
+    [
+      "an unknown type",
+      dataset({ schema: [{ name: "day", type: "text" }] }),
+      /^cleanroom:datasets\[0\]\.schema\[0\]\.type: .*"string"/,
+    ],
+    [
+      "a source without files",
+      { ...woodgrove, datasets: [pathless, sink] },
+      /^cleanroom:datasets\[0\]\.path is missing: a source needs the folder with its files$/,
+    ],
+    [
+      "a sink with files",
+      { ...woodgrove, datasets: [source, { ...sink, path: "x" }] },
+      /^cleanroom:datasets\[1\]\.path: a sink has no files of its own/,
+    ],
+    [
+      "an allowed field that is not there",
+      dataset({ allowedFields: ["price"] }),
+      /^cleanroom:datasets\[0\]: allowedFields names price, not in the schema \(day, sku\)$/,
+    ],
     ["no allowed field", dataset({ allowedFields: [] }), /^cleanroom:datasets\[0\]: allowedFields is empty/],
-    ["S3 with other encryption than its own", dataset({ store: "s3", encryption: "CPK" }), /^cleanroom:datasets\[0\]: S3 datasets are encrypted by the service/],
-    ["two datasets of one name", { ...woodgrove, datasets: [source, source, sink] }, /^cleanroom:datasets names input more than once$/],
+    [
+      "S3 with other encryption than its own",
+      dataset({ store: "s3", encryption: "CPK" }),
+      /^cleanroom:datasets\[0\]: S3 datasets are encrypted by the service/,
+    ],
+    [
+      "two datasets of one name",
+      { ...woodgrove, datasets: [source, source, sink] },
+      /^cleanroom:datasets names input more than once$/,
+    ],
   ])("a dataset with %s", (_what, values, problem) => {
     expect(problems(values)).toEqual([expect.stringMatching(problem)]);
   });
@@ -236,34 +340,124 @@ describe("a mistake is told by its key:", () => {
   const withQuery = (change: object): Values => ({ ...woodgrove, queries: [{ ...query, ...change }] });
   const withRun = (change: object): Values => ({ ...woodgrove, runs: [{ query: "mentions", id: "first", ...change }] });
   test.each<[string, Values, RegExp]>([
-    ["a query file that is not there", withQuery({ file: "gone.yaml" }), /^cleanroom:queries\[0\]\.file: file gone\.yaml cannot be read/],
-    ["a query file that is not YAML", withQuery({ file: "broken.yaml" }), /^cleanroom:queries\[0\]\.file: Query file broken\.yaml is not YAML/],
-    ["a query file of another kind", withQuery({ file: "text.txt" }), /^cleanroom:queries\[0\]\.file: Query file text\.txt is not a segmented query/],
+    [
+      "a query file that is not there",
+      withQuery({ file: "gone.yaml" }),
+      /^cleanroom:queries\[0\]\.file: file gone\.yaml cannot be read/,
+    ],
+    [
+      "a query file that is not YAML",
+      withQuery({ file: "broken.yaml" }),
+      /^cleanroom:queries\[0\]\.file: Query file broken\.yaml is not YAML/,
+    ],
+    [
+      "a query file of another kind",
+      withQuery({ file: "text.txt" }),
+      /^cleanroom:queries\[0\]\.file: Query file text\.txt is not a segmented query/,
+    ],
     ["a query without inputs", withQuery({ inputs: {} }), /^cleanroom:queries\[0\]\.inputs is empty/],
-    ["an input that is not owner/dataset", withQuery({ inputs: { ours: "input" } }), /^cleanroom:queries\[0\]\.inputs\.ours: expected owner\/name$/],
-    ["an input this stack does not have", withQuery({ inputs: { ours: "woodgrove/inptu" } }), /^cleanroom:queries\[0\]\.inputs\.ours: inptu is not a source of this stack$/],
-    ["a sink as input", withQuery({ inputs: { ours: "woodgrove/output" } }), /^cleanroom:queries\[0\]\.inputs\.ours: output is not a source/],
-    ["an input of somebody unknown", withQuery({ inputs: { theirs: "contoso/input" } }), /^cleanroom:queries\[0\]\.inputs\.theirs: nothing is known of contoso; add it to cleanroom:collaborators/],
-    ["an output that is no sink", withQuery({ output: "input" }), /^cleanroom:queries\[0\]\.output: input is not a sink of this stack$/],
-    ["two queries of one name", { ...woodgrove, queries: [query, query] }, /^cleanroom:queries names mentions more than once$/],
-    ["a run of an unknown query", withRun({ query: "mention" }), /^cleanroom:runs\[0\]\.query: mention is not a query of this stack \(mentions\)$/],
-    ["a run where there is no query", { ...withRun({}), queries: [] }, /^cleanroom:runs\[0\]\.query: mentions is not a query of this stack \(it has none\)$/],
-    ["a run without an id", { ...woodgrove, runs: [{ query: "mentions" }] }, /^cleanroom:runs\[0\]\.id is missing: expected string$/],
-    ["a run id used twice", { ...woodgrove, runs: [{ query: "mentions", id: "first" }, { query: "mentions", id: "first" }] }, /^cleanroom:runs uses the id first more than once/],
+    [
+      "an input that is not owner/dataset",
+      withQuery({ inputs: { ours: "input" } }),
+      /^cleanroom:queries\[0\]\.inputs\.ours: expected owner\/name$/,
+    ],
+    [
+      "an input this stack does not have",
+      withQuery({ inputs: { ours: "woodgrove/inptu" } }),
+      /^cleanroom:queries\[0\]\.inputs\.ours: inptu is not a source of this stack$/,
+    ],
+    [
+      "a sink as input",
+      withQuery({ inputs: { ours: "woodgrove/output" } }),
+      /^cleanroom:queries\[0\]\.inputs\.ours: output is not a source/,
+    ],
+    [
+      "an input of somebody unknown",
+      withQuery({ inputs: { theirs: "contoso/input" } }),
+      /^cleanroom:queries\[0\]\.inputs\.theirs: nothing is known of contoso; add it to cleanroom:collaborators/,
+    ],
+    [
+      "an output that is no sink",
+      withQuery({ output: "input" }),
+      /^cleanroom:queries\[0\]\.output: input is not a sink of this stack$/,
+    ],
+    [
+      "two queries of one name",
+      { ...woodgrove, queries: [query, query] },
+      /^cleanroom:queries names mentions more than once$/,
+    ],
+    [
+      "a run of an unknown query",
+      withRun({ query: "mention" }),
+      /^cleanroom:runs\[0\]\.query: mention is not a query of this stack \(mentions\)$/,
+    ],
+    [
+      "a run where there is no query",
+      { ...withRun({}), queries: [] },
+      /^cleanroom:runs\[0\]\.query: mentions is not a query of this stack \(it has none\)$/,
+    ],
+    [
+      "a run without an id",
+      { ...woodgrove, runs: [{ query: "mentions" }] },
+      /^cleanroom:runs\[0\]\.id is missing: expected string$/,
+    ],
+    [
+      "a run id used twice",
+      {
+        ...woodgrove,
+        runs: [
+          { query: "mentions", id: "first" },
+          { query: "mentions", id: "first" },
+        ],
+      },
+      /^cleanroom:runs uses the id first more than once/,
+    ],
     ["half a range of dates", withRun({ from: "2025-09-01" }), /^cleanroom:runs\[0\]: from and to go together$/],
-    ["a range that ends before it starts", withRun({ from: "2025-09-02", to: "2025-09-01" }), /^cleanroom:runs\[0\]: from lies after to$/],
-    ["a date of another form", withRun({ from: "1.9.2025", to: "2025-09-01" }), /^cleanroom:runs\[0\]\.from: expected a date yyyy-MM-dd$/],
-    ["an approval with a short digest", { ...woodgrove, approvals: { "woodgrove/mentions": "sha256:00" } }, /^cleanroom:approvals\.woodgrove\/mentions: expected sha256: and 64 hex digits, as shown under pendingApprovals$/],
-    ["an approval with a digest in upper case", { ...woodgrove, approvals: { "woodgrove/mentions": `sha256:${"A".repeat(64)}` } }, /^cleanroom:approvals\.woodgrove\/mentions: expected sha256:/],
-    ["an approval of a query without owner", { ...woodgrove, approvals: { mentions: DIGEST } }, /^cleanroom:approvals\.mentions: expected owner\/name$/],
-    ["an approval of a query of somebody unknown", { ...woodgrove, approvals: { "contoso/x": DIGEST } }, /^cleanroom:approvals\.contoso\/x: nothing is known of contoso/],
+    [
+      "a range that ends before it starts",
+      withRun({ from: "2025-09-02", to: "2025-09-01" }),
+      /^cleanroom:runs\[0\]: from lies after to$/,
+    ],
+    [
+      "a date of another form",
+      withRun({ from: "1.9.2025", to: "2025-09-01" }),
+      /^cleanroom:runs\[0\]\.from: expected a date yyyy-MM-dd$/,
+    ],
+    [
+      "an approval with a short digest",
+      { ...woodgrove, approvals: { "woodgrove/mentions": "sha256:00" } },
+      /^cleanroom:approvals\.woodgrove\/mentions: expected sha256: and 64 hex digits, as shown under pendingApprovals$/,
+    ],
+    [
+      "an approval with a digest in upper case",
+      { ...woodgrove, approvals: { "woodgrove/mentions": `sha256:${"A".repeat(64)}` } },
+      /^cleanroom:approvals\.woodgrove\/mentions: expected sha256:/,
+    ],
+    [
+      "an approval of a query without owner",
+      { ...woodgrove, approvals: { mentions: DIGEST } },
+      /^cleanroom:approvals\.mentions: expected owner\/name$/,
+    ],
+    [
+      "an approval of a query of somebody unknown",
+      { ...woodgrove, approvals: { "contoso/x": DIGEST } },
+      /^cleanroom:approvals\.contoso\/x: nothing is known of contoso/,
+    ],
   ])("%s", (_what, values, problem) => {
     expect(problems(values)).toEqual([expect.stringMatching(problem)]);
   });
 
   test.each<[string, Values, RegExp]>([
-    ["no collaborators", { ...operator, collaborators: undefined }, /^cleanroom:collaborators is missing: expected array$/],
-    ["an account without its group", { ...operator, oidcStorageAccount: "acct" }, /^cleanroom:oidcStorageAccount needs cleanroom:resourceGroup/],
+    [
+      "no collaborators",
+      { ...operator, collaborators: undefined },
+      /^cleanroom:collaborators is missing: expected array$/,
+    ],
+    [
+      "an account without its group",
+      { ...operator, oidcStorageAccount: "acct" },
+      /^cleanroom:oidcStorageAccount needs cleanroom:resourceGroup/,
+    ],
     [
       "a network without a key",
       { ...operator, ccf: { endpoint: "https://ccf.example", serviceCertificate: PEM, member: { certificate: PEM } } },
@@ -271,12 +465,20 @@ describe("a mistake is told by its key:", () => {
     ],
     [
       "a network without TLS",
-      { ...operator, memberKey: "k", ccf: { endpoint: "http://ccf.example", serviceCertificate: PEM, member: { certificate: PEM } } },
+      {
+        ...operator,
+        memberKey: "k",
+        ccf: { endpoint: "http://ccf.example", serviceCertificate: PEM, member: { certificate: PEM } },
+      },
       /^cleanroom:ccf\.endpoint: expected https:\/\/host\[:port\]$/,
     ],
     [
       "a certificate that is none",
-      { ...operator, memberKey: "k", ccf: { endpoint: "https://ccf.example", serviceCertificate: "text.txt", member: { certificate: PEM } } },
+      {
+        ...operator,
+        memberKey: "k",
+        ccf: { endpoint: "https://ccf.example", serviceCertificate: "text.txt", member: { certificate: PEM } },
+      },
       /^cleanroom:ccf\.serviceCertificate: expected a PEM certificate or a file with one$/,
     ],
     [
@@ -298,7 +500,10 @@ describe("a mistake is told by its key:", () => {
       ...woodgrove,
       emial: "wanda@woodgrove.example",
       email: undefined,
-      datasets: [{ ...source, encryption: "AES" }, { ...sink, format: "xml" }],
+      datasets: [
+        { ...source, encryption: "AES" },
+        { ...sink, format: "xml" },
+      ],
       approvals: { "woodgrove/mentions": "sha256:00" },
       runs: [{ query: "mentions", id: "F" }],
     });
@@ -311,7 +516,12 @@ describe("a mistake is told by its key:", () => {
       "cleanroom:runs[0].id",
     ]);
     expect(
-      problems({ ...woodgrove, datasets: [{ ...pathless, allowedFields: [] }, sink], runs: [{ query: "x1", id: "first" }], queries: [{ ...query, output: "nothing" }] }),
+      problems({
+        ...woodgrove,
+        datasets: [{ ...pathless, allowedFields: [] }, sink],
+        runs: [{ query: "x1", id: "first" }],
+        queries: [{ ...query, output: "nothing" }],
+      }),
     ).toHaveLength(4);
   });
 
@@ -325,7 +535,9 @@ describe("a mistake is told by its key:", () => {
 describe("the checked-in stacks", () => {
   const real = { read: (name: string) => fs.readFileSync(path.join(root, name), "utf8") };
   const stack = (name: string): Settings => {
-    const { config: values } = parseYaml(fs.readFileSync(path.join(root, `Pulumi.${name}.yaml`), "utf8")) as { config: Values };
+    const { config: values } = parseYaml(fs.readFileSync(path.join(root, `Pulumi.${name}.yaml`), "utf8")) as {
+      config: Values;
+    };
     return parseSettings(config(values), real);
   };
 
@@ -335,14 +547,20 @@ describe("the checked-in stacks", () => {
 
   test("agree with each other", () => {
     const host = stack("operator") as OperatorSettings;
-    const [northwind, consumer] = [stack("northwind") as CollaboratorSettings, stack("woodgrove") as CollaboratorSettings];
+    const [northwind, consumer] = [
+      stack("northwind") as CollaboratorSettings,
+      stack("woodgrove") as CollaboratorSettings,
+    ];
     expect(host.collaborators.map(({ name, email }) => [name, email])).toEqual([
       ["northwind", northwind.email],
       ["woodgrove", consumer.email],
     ]);
     expect(northwind.collaboration).toBe(consumer.collaboration);
     const [mentions] = consumer.queries;
-    expect(Object.values(mentions!.inputs).map(({ owner, dataset }) => `${owner}/${dataset}`)).toEqual(["northwind/input", "woodgrove/input"]);
+    expect(Object.values(mentions!.inputs).map(({ owner, dataset }) => `${owner}/${dataset}`)).toEqual([
+      "northwind/input",
+      "woodgrove/input",
+    ]);
     expect(northwind.datasets.map(({ name }) => name)).toContain("input");
   });
 });

@@ -1,4 +1,9 @@
-import { datasetDocument, datasetProblems, parseDatasetDocument, type DatasetDefinition } from "../../domain/dataset.ts";
+import {
+  datasetDocument,
+  datasetProblems,
+  parseDatasetDocument,
+  type DatasetDefinition,
+} from "../../domain/dataset.ts";
 import { UserError } from "../../domain/errors.ts";
 import { source } from "./support.ts";
 
@@ -6,7 +11,10 @@ const attested = {
   name: "cleanroom_cgs_oidc",
   clientId: "",
   tenantId: "",
-  tokenIssuer: { issuerType: "AttestationBasedTokenIssuer", issuer: { protocol: "Attested_OIDC", url: "https://cgs/oidc", configuration: "" } },
+  tokenIssuer: {
+    issuerType: "AttestationBasedTokenIssuer",
+    issuer: { protocol: "Attested_OIDC", url: "https://cgs/oidc", configuration: "" },
+  },
 };
 const identity = {
   name: "owner-mi",
@@ -66,39 +74,54 @@ describe("a dataset document", () => {
     expect(document.datasetAccessPoint.protection.proxyType).toBe("SecureVolume__ReadWrite__Azure__BlobStorage");
   });
 
-  test.each(["CSE", "CPK"] as const)("with encryption %s says where the keys are and which authority releases them", (encryption) => {
-    const document = datasetDocument({
-      ...source,
-      encryption,
-      keys: {
-        dek: { secretName: "wrapped-dek-1", vaultUrl: "https://v.vault.azure.net" },
-        kek: { name: "kek-1", vaultUrl: "https://h.managedhsm.azure.net", authority: "https://maa.example" },
-      },
-    });
-    const { protection } = document.datasetAccessPoint;
-    expect(decoded(protection.configuration)).toEqual({ KeyType: "KEK", EncryptionMode: encryption });
-    const { dek, kek } = protection.encryptionSecrets!;
-    expect(dek).toEqual({
-      name: "wrapped-dek-1",
-      secret: {
-        secretType: "Key",
-        backingResource: {
-          name: "wrapped-dek-1",
-          id: "wrapped-dek-1",
-          type: "AzureKeyVault",
-          provider: { protocol: "AzureKeyVault_Secret", url: "https://v.vault.azure.net", configuration: "" },
+  test.each(["CSE", "CPK"] as const)(
+    "with encryption %s says where the keys are and which authority releases them",
+    (encryption) => {
+      const document = datasetDocument({
+        ...source,
+        encryption,
+        keys: {
+          dek: { secretName: "wrapped-dek-1", vaultUrl: "https://v.vault.azure.net" },
+          kek: { name: "kek-1", vaultUrl: "https://h.managedhsm.azure.net", authority: "https://maa.example" },
         },
-      },
-    });
-    expect(kek.secret.backingResource.provider).toMatchObject({ protocol: "AzureKeyVault_SecureKey", url: "https://h.managedhsm.azure.net" });
-    expect(decoded(kek.secret.backingResource.provider.configuration)).toEqual({ authority: "https://maa.example" });
-  });
+      });
+      const { protection } = document.datasetAccessPoint;
+      expect(decoded(protection.configuration)).toEqual({ KeyType: "KEK", EncryptionMode: encryption });
+      const { dek, kek } = protection.encryptionSecrets!;
+      expect(dek).toEqual({
+        name: "wrapped-dek-1",
+        secret: {
+          secretType: "Key",
+          backingResource: {
+            name: "wrapped-dek-1",
+            id: "wrapped-dek-1",
+            type: "AzureKeyVault",
+            provider: { protocol: "AzureKeyVault_Secret", url: "https://v.vault.azure.net", configuration: "" },
+          },
+        },
+      });
+      expect(kek.secret.backingResource.provider).toMatchObject({
+        protocol: "AzureKeyVault_SecureKey",
+        url: "https://h.managedhsm.azure.net",
+      });
+      expect(decoded(kek.secret.backingResource.provider.configuration)).toEqual({ authority: "https://maa.example" });
+    },
+  );
 
   test("in S3 is reached with a secret of the contract, without an identity of its own", () => {
-    const store = { type: "Aws_S3", url: "https://s3.amazonaws.com", container: "bucket", secretId: "cleanroom_key" } as const;
+    const store = {
+      type: "Aws_S3",
+      url: "https://s3.amazonaws.com",
+      container: "bucket",
+      secretId: "cleanroom_key",
+    } as const;
     const { identity: _none, ...rest } = source;
     const { datasetAccessPoint: point } = datasetDocument({ ...rest, store });
-    expect(point.store).toMatchObject({ name: "bucket", type: "Aws_S3", provider: { protocol: "Aws_S3", url: "https://s3.amazonaws.com" } });
+    expect(point.store).toMatchObject({
+      name: "bucket",
+      type: "Aws_S3",
+      provider: { protocol: "Aws_S3", url: "https://s3.amazonaws.com" },
+    });
     expect(decoded(point.store.provider.configuration)).toEqual({ secretId: "cleanroom_key" });
     expect(point.protection.proxyType).toBe("SecureVolume__ReadOnly__Aws__S3");
     expect(point.identity).toEqual(attested);
@@ -115,7 +138,11 @@ describe("a dataset that cannot be used", () => {
     ["has no field", { fields: [], allowedFields: [] }, "schema has no field"],
     ["names a field twice", { fields: [...source.fields, source.fields[0]!] }, "schema names day more than once"],
     ["allows nothing", { allowedFields: [] }, "allowedFields is empty"],
-    ["allows what is not there", { allowedFields: ["day", "price"] }, "allowedFields names price, not in the schema (day, sku)"],
+    [
+      "allows what is not there",
+      { allowedFields: ["day", "price"] },
+      "allowedFields names price, not in the schema (day, sku)",
+    ],
     [
       "encrypts what S3 encrypts itself",
       { encryption: "CSE", store: { type: "Aws_S3", url: "https://s3.amazonaws.com", container: "b", secretId: "s" } },
@@ -140,9 +167,17 @@ describe("somebody's document that is no dataset", () => {
     ["is not JSON", "{", "does not hold a JSON object"],
     ["is a list", "[]", "does not hold a JSON object"],
     ["has no schema", JSON.stringify({ ...good, datasetSchema: undefined }), "datasetSchema"],
-    ["has fields without a name", JSON.stringify({ ...good, datasetSchema: { format: "csv", fields: [{}] } }), "datasetSchema.fields.0.fieldName"],
+    [
+      "has fields without a name",
+      JSON.stringify({ ...good, datasetSchema: { format: "csv", fields: [{}] } }),
+      "datasetSchema.fields.0.fieldName",
+    ],
     ["has no list of fields", JSON.stringify({ ...good, datasetSchema: { format: "csv" } }), "datasetSchema.fields"],
-    ["has another access mode", JSON.stringify({ ...good, datasetAccessPolicy: { accessMode: "both", allowedFields: [] } }), "accessMode"],
+    [
+      "has another access mode",
+      JSON.stringify({ ...good, datasetAccessPolicy: { accessMode: "both", allowedFields: [] } }),
+      "accessMode",
+    ],
     ["has no access point", JSON.stringify({ ...good, datasetAccessPoint: undefined }), "datasetAccessPoint"],
   ];
   test.each(cases)("%s", (_what, data, problem) => {

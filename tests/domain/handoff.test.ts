@@ -17,7 +17,11 @@ const operator = {
     analytics: { endpoint: "https://agent.example", caCertificate: pem, measurement: "ff" },
   },
 };
-const datasets = [source, { ...source, documentId: "store-visits" }, { ...source, documentId: "overlap-out", kind: "sink" as const }];
+const datasets = [
+  source,
+  { ...source, documentId: "store-visits" },
+  { ...source, documentId: "overlap-out", kind: "sink" as const },
+];
 const review = reviewOf(
   proposedQuery(query, ["wanda", "nora"]),
   new Map(datasets.map((dataset) => [dataset.documentId, acceptedDataset(dataset, "wanda")])),
@@ -26,7 +30,15 @@ const collaborator = {
   version: 1,
   persona: "woodgrove",
   identity: { email: "wanda@woodgrove.example", userId: "wanda", tenantId: "t", acceptedInvitation: "i1" },
-  datasets: { input: { documentId: "retail-orders", kind: "source", format: "csv", fields: source.fields, allowedFields: ["day"] } },
+  datasets: {
+    input: {
+      documentId: "retail-orders",
+      kind: "source",
+      format: "csv",
+      fields: source.fields,
+      allowedFields: ["day"],
+    },
+  },
   queries: { overlap: { documentId: "weekly-overlap", digest: "sha256:00", review } },
   approvals: { "woodgrove/overlap": "sha256:00" },
 };
@@ -44,14 +56,24 @@ describe("an operator's handoff", () => {
     ["of another version", { ...operator, version: 2 }, /version 1: version/],
     ["without a version", { ...operator, version: undefined }, /version/],
     ["that is a collaborator's", collaborator, /consortium/],
-    ["without the certificate to pin", { ...operator, consortium: { ...operator.consortium, serviceCertificate: "" } }, /consortium\.serviceCertificate/],
-    ["with an address that is none", { ...operator, consortium: { ...operator.consortium, endpoint: "ccf" } }, /consortium\.endpoint/],
+    [
+      "without the certificate to pin",
+      { ...operator, consortium: { ...operator.consortium, serviceCertificate: "" } },
+      /consortium\.serviceCertificate/,
+    ],
+    [
+      "with an address that is none",
+      { ...operator, consortium: { ...operator.consortium, endpoint: "ccf" } },
+      /consortium\.endpoint/,
+    ],
     ["that is not there", undefined, /handoff of version 1/],
     ["that is a text", "operator", /handoff of version 1/],
   ])("%s is refused, by source and place", (_what, value, problem) => {
     expect(() => parseOperatorHandoff("cleanroom:operator.handoff (operator.json)", value)).toThrow(UserError);
     expect(() => parseOperatorHandoff("cleanroom:operator.handoff (operator.json)", value)).toThrow(problem);
-    expect(() => parseOperatorHandoff("cleanroom:operator.handoff (operator.json)", value)).toThrow(/^cleanroom:operator\.handoff \(operator\.json\) /);
+    expect(() => parseOperatorHandoff("cleanroom:operator.handoff (operator.json)", value)).toThrow(
+      /^cleanroom:operator\.handoff \(operator\.json\) /,
+    );
   });
 });
 
@@ -73,8 +95,16 @@ describe("a collaborator's handoff", () => {
   test.each<[string, unknown, RegExp]>([
     ["of another version", { ...collaborator, version: "1" }, /version/],
     ["without identity", { ...collaborator, identity: undefined }, /identity/],
-    ["with a dataset of no kind", { ...collaborator, datasets: { input: { ...collaborator.datasets.input, kind: "both" } } }, /datasets\.input\.kind/],
-    ["with a query nobody can review", { ...collaborator, queries: { overlap: { documentId: "q", digest: "d" } } }, /queries\.overlap\.review/],
+    [
+      "with a dataset of no kind",
+      { ...collaborator, datasets: { input: { ...collaborator.datasets.input, kind: "both" } } },
+      /datasets\.input\.kind/,
+    ],
+    [
+      "with a query nobody can review",
+      { ...collaborator, queries: { overlap: { documentId: "q", digest: "d" } } },
+      /queries\.overlap\.review/,
+    ],
     [
       "with a review of another version",
       { ...collaborator, queries: { overlap: { ...collaborator.queries.overlap, review: { ...review, version: 2 } } } },

@@ -6,7 +6,11 @@ import { canonicalJson, digestOf, sameJson, sha256Hex } from "../../domain/json.
 function reversed(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(reversed);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).reverse().map(([key, member]) => [key, reversed(member)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([key, member]) => [key, reversed(member)]),
+  );
 }
 
 describe("canonical JSON", () => {
@@ -23,7 +27,9 @@ describe("canonical JSON", () => {
   });
 
   test("is a fixed point: parsing and writing it again changes nothing", () => {
-    fc.assert(fc.property(fc.jsonValue(), (value) => canonicalJson(JSON.parse(canonicalJson(value))) === canonicalJson(value)));
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => canonicalJson(JSON.parse(canonicalJson(value))) === canonicalJson(value)),
+    );
   });
 
   test("tells different values apart", () => {

@@ -11,7 +11,16 @@ test("everything a stack can wait for says what is missing, who acts, and with w
     pending.pendingQuery("woodgrove/mentions", "woodgrove"),
     pending.pendingVote("first", "woodgrove/mentions", "northwind"),
   ];
-  expect(all.map(({ who }) => who)).toEqual(["operator", "operator", "operator", "northwind", "operator", "northwind", "woodgrove", "northwind"]);
+  expect(all.map(({ who }) => who)).toEqual([
+    "operator",
+    "operator",
+    "operator",
+    "northwind",
+    "operator",
+    "northwind",
+    "woodgrove",
+    "northwind",
+  ]);
   for (const { what, who, command } of all) {
     expect(what.length).toBeGreaterThan(10);
     expect(command).toMatch(new RegExp(`--stack ${who}$`));

@@ -19,12 +19,16 @@ describe("a query file", () => {
 
   test("may leave conditions and filters out, or empty", () => {
     const text = file("  - executionSequence: 1\n    data: SELECT 1\n    preConditions:\n");
-    expect(parseQueryFile("q.yaml", text)).toEqual([{ executionSequence: 1, data: "SELECT 1", preConditions: [], postFilters: [] }]);
+    expect(parseQueryFile("q.yaml", text)).toEqual([
+      { executionSequence: 1, data: "SELECT 1", preConditions: [], postFilters: [] },
+    ]);
   });
 
   test("may run statements side by side, but ends in one", () => {
     expect(parseQueryFile("q", file(`${one}${one}  - { executionSequence: 2, data: SELECT 2 }\n`))).toHaveLength(3);
-    expect(() => parseQueryFile("q", file(one + one))).toThrow("executionSequence 1 is the last and must stand exactly once");
+    expect(() => parseQueryFile("q", file(one + one))).toThrow(
+      "executionSequence 1 is the last and must stand exactly once",
+    );
   });
 
   test.each([
@@ -69,7 +73,9 @@ describe("a query document", () => {
         query: document.application.query,
       },
     });
-    expect(JSON.parse(Buffer.from(document.application.query, "base64").toString("utf8"))).toEqual({ segments: query.segments });
+    expect(JSON.parse(Buffer.from(document.application.query, "base64").toString("utf8"))).toEqual({
+      segments: query.segments,
+    });
   });
 
   test("says everything that was put into it", () => {
@@ -78,14 +84,16 @@ describe("a query document", () => {
       documentId: text,
       inputs: fc.array(fc.record({ view: text, documentId: text })),
       output: text,
-      segments: fc.array(
-        fc.record({
-          data: text.map((sql) => `SELECT ${sql}.`),
-          preConditions: fc.array(fc.record({ viewName: text, minRowCount: fc.nat() })),
-          postFilters: fc.array(fc.record({ columnName: text, value: fc.nat() })),
-        }),
-        { minLength: 1 },
-      ).map((segments) => segments.map((entry, index) => ({ executionSequence: index + 1, ...entry }))),
+      segments: fc
+        .array(
+          fc.record({
+            data: text.map((sql) => `SELECT ${sql}.`),
+            preConditions: fc.array(fc.record({ viewName: text, minRowCount: fc.nat() })),
+            postFilters: fc.array(fc.record({ columnName: text, value: fc.nat() })),
+          }),
+          { minLength: 1 },
+        )
+        .map((segments) => segments.map((entry, index) => ({ executionSequence: index + 1, ...entry }))),
     });
     fc.assert(
       fc.property(definition, (value) => {
@@ -99,11 +107,14 @@ describe("a query document", () => {
     const segments = { segments: [{ executionSequence: 1, data: "SELECT 1", preConditions: null }] };
     const encoded = Buffer.from(JSON.stringify(segments, undefined, 4)).toString("base64");
     const text = JSON.stringify({ ...rest, application: { ...application, query: encoded } }, undefined, 2);
-    expect(parseQueryDocument("q", text).segments).toEqual([{ executionSequence: 1, data: "SELECT 1", preConditions: [], postFilters: [] }]);
+    expect(parseQueryDocument("q", text).segments).toEqual([
+      { executionSequence: 1, data: "SELECT 1", preConditions: [], postFilters: [] },
+    ]);
   });
 
   const good = queryDocument(query);
-  const changed = (change: object): string => JSON.stringify({ ...good, application: { ...good.application, ...change } });
+  const changed = (change: object): string =>
+    JSON.stringify({ ...good, application: { ...good.application, ...change } });
   const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64");
   test.each([
     ["is not JSON", "SELECT 1", /JSON object/],
@@ -112,10 +123,18 @@ describe("a query document", () => {
     ["has no inputs", changed({ inputDataset: undefined }), /inputDataset/],
     ["has no output", changed({ outputDataset: undefined }), /outputDataset/],
     ["hides a member beside the query", changed({ Query: encode({ segments: [] }) }), /Query/],
-    ["hides a member of a segment", changed({ query: encode({ segments: [{ executionSequence: 1, data: "SELECT 1", Data: "SELECT *" }] }) }), /Data/],
+    [
+      "hides a member of a segment",
+      changed({ query: encode({ segments: [{ executionSequence: 1, data: "SELECT 1", Data: "SELECT *" }] }) }),
+      /Data/,
+    ],
     ["has a query that is not base64", changed({ query: "%%%" }), /application\.query/],
     ["has a query that is not JSON", changed({ query: Buffer.from("SELECT 1").toString("base64") }), /JSON object/],
-    ["ends in two statements", changed({ query: encode({ segments: [query.segments[0], query.segments[0]] }) }), /exactly once/],
+    [
+      "ends in two statements",
+      changed({ query: encode({ segments: [query.segments[0], query.segments[0]] }) }),
+      /exactly once/,
+    ],
   ])("that %s is refused", (_what, data, problem) => {
     expect(() => parseQueryDocument("q", data)).toThrow(UserError);
     expect(() => parseQueryDocument("q", data)).toThrow(problem);

@@ -40,7 +40,14 @@ describe("a review", () => {
       contractId: CONTRACT,
       documentId: "weekly-overlap",
       inputs: [
-        { view: "orders", documentId: "retail-orders", ownerId: "nora", format: "csv", fields: source.fields, allowedFields: ["day", "sku"] },
+        {
+          view: "orders",
+          documentId: "retail-orders",
+          ownerId: "nora",
+          format: "csv",
+          fields: source.fields,
+          allowedFields: ["day", "sku"],
+        },
         { view: "visits", documentId: "store-visits", ownerId: "wanda" },
       ],
       output: { documentId: "overlap-out", ownerId: "wanda" },
@@ -63,7 +70,11 @@ describe("the digest of a review", () => {
   function afterQuery(change: Partial<QueryDefinition>): string {
     return reviewDigest(reviewOf(proposedQuery({ ...query, ...change }, ["wanda", "nora"]), datasets));
   }
-  function afterDataset(documentId: string, change: Partial<DatasetDefinition>, document: Partial<LedgerDocument> = {}): string {
+  function afterDataset(
+    documentId: string,
+    change: Partial<DatasetDefinition>,
+    document: Partial<LedgerDocument> = {},
+  ): string {
     const definition = [source, visits, sink].find((dataset) => dataset.documentId === documentId)!;
     const owner = datasets.get(documentId)!.proposerId;
     const changed = acceptedDataset({ ...definition, ...change }, owner, document);
@@ -78,10 +89,22 @@ describe("the digest of a review", () => {
     const index = fc.nat(segments.length - 1);
     const change = fc.oneof(
       fc.string({ minLength: 1 }).map((text) => ({ data: `${text}.` })),
-      fc.nat(1000).filter((count) => count !== 50).map((minRowCount) => ({ preConditions: [{ viewName: "orders", minRowCount }] })),
-      fc.string({ minLength: 1 }).filter((name) => name !== "orders").map((viewName) => ({ preConditions: [{ viewName, minRowCount: 50 }] })),
-      fc.nat(1000).filter((value) => value !== 3).map((value) => ({ postFilters: [{ columnName: "n", value }] })),
-      fc.string({ minLength: 1 }).filter((name) => name !== "n").map((columnName) => ({ postFilters: [{ columnName, value: 3 }] })),
+      fc
+        .nat(1000)
+        .filter((count) => count !== 50)
+        .map((minRowCount) => ({ preConditions: [{ viewName: "orders", minRowCount }] })),
+      fc
+        .string({ minLength: 1 })
+        .filter((name) => name !== "orders")
+        .map((viewName) => ({ preConditions: [{ viewName, minRowCount: 50 }] })),
+      fc
+        .nat(1000)
+        .filter((value) => value !== 3)
+        .map((value) => ({ postFilters: [{ columnName: "n", value }] })),
+      fc
+        .string({ minLength: 1 })
+        .filter((name) => name !== "n")
+        .map((columnName) => ({ postFilters: [{ columnName, value: 3 }] })),
       fc.constantFrom({ preConditions: [] }, { postFilters: [] }),
     );
     fc.assert(fc.property(index, change, (at, value) => afterQuery({ segments: replaced(at, value) }) !== digest));
@@ -90,7 +113,14 @@ describe("the digest of a review", () => {
   test("changes when segments are added, dropped or run in another order", () => {
     expect(afterQuery({ segments: [...segments, { ...segment, executionSequence: 3 }] })).not.toBe(digest);
     expect(afterQuery({ segments: segments.slice(1) })).not.toBe(digest);
-    expect(afterQuery({ segments: [{ ...segments[0]!, executionSequence: 2 }, { ...segments[1]!, executionSequence: 3 }] })).not.toBe(digest);
+    expect(
+      afterQuery({
+        segments: [
+          { ...segments[0]!, executionSequence: 2 },
+          { ...segments[1]!, executionSequence: 3 },
+        ],
+      }),
+    ).not.toBe(digest);
   });
 
   test("changes with views, inputs, output and document id", () => {
@@ -135,16 +165,31 @@ describe("an honest query", () => {
   });
 
   test("needs everyone whose data goes in or comes out, once, sorted", () => {
-    expect(requiredApprovers([{ ownerId: "wanda" }, { ownerId: "nora" }, { ownerId: "wanda" }])).toEqual(["nora", "wanda"]);
+    expect(requiredApprovers([{ ownerId: "wanda" }, { ownerId: "nora" }, { ownerId: "wanda" }])).toEqual([
+      "nora",
+      "wanda",
+    ]);
   });
 });
 
 describe("a dishonest author is found out who", () => {
   const cases: [string, (honest: ReturnType<typeof ledger>) => Partial<ReturnType<typeof ledger>>, RegExp][] = [
-    ["leaves an owner of an input out", () => ({ query: proposedQuery(query, ["wanda"]) }), /leaves out nora, who own data it uses/],
+    [
+      "leaves an owner of an input out",
+      () => ({ query: proposedQuery(query, ["wanda"]) }),
+      /leaves out nora, who own data it uses/,
+    ],
     ["leaves the owner of the sink out", () => ({ query: proposedQuery(query, ["nora"]) }), /leaves out wanda/],
-    ["asks nobody", () => ({ query: proposedQuery(query, ["wanda", "nora"], { approvers: [] }) }), /leaves out nora, wanda/],
-    ["asks somebody without a stake", () => ({ query: proposedQuery(query, ["wanda", "nora", "mallory"]) }), /names mallory, who own none/],
+    [
+      "asks nobody",
+      () => ({ query: proposedQuery(query, ["wanda", "nora"], { approvers: [] }) }),
+      /leaves out nora, wanda/,
+    ],
+    [
+      "asks somebody without a stake",
+      () => ({ query: proposedQuery(query, ["wanda", "nora", "mallory"]) }),
+      /names mallory, who own none/,
+    ],
     [
       "names an owner as something else than a user",
       () => ({
@@ -160,7 +205,10 @@ describe("a dishonest author is found out who", () => {
     ],
     [
       "publishes a document under the id of somebody else's dataset",
-      ({ datasets }) => ({ datasets: new Map(datasets).set("retail-orders", acceptedDataset(source, "wanda")), query: proposedQuery(query, ["wanda"]) }),
+      ({ datasets }) => ({
+        datasets: new Map(datasets).set("retail-orders", acceptedDataset(source, "wanda")),
+        query: proposedQuery(query, ["wanda"]),
+      }),
       /retail-orders was published by wanda, not by its owner nora/,
     ],
     [
@@ -175,20 +223,46 @@ describe("a dishonest author is found out who", () => {
     ],
     [
       "names a dataset that can still change",
-      ({ datasets }) => ({ datasets: new Map(datasets).set("store-visits", acceptedDataset(visits, "wanda", { state: "Proposed" })) }),
+      ({ datasets }) => ({
+        datasets: new Map(datasets).set("store-visits", acceptedDataset(visits, "wanda", { state: "Proposed" })),
+      }),
       /store-visits is Proposed, not Accepted/,
     ],
     [
       "takes a dataset of another contract",
-      ({ datasets }) => ({ datasets: new Map(datasets).set("store-visits", acceptedDataset(visits, "wanda", { contractId: "other" })) }),
+      ({ datasets }) => ({
+        datasets: new Map(datasets).set("store-visits", acceptedDataset(visits, "wanda", { contractId: "other" })),
+      }),
       /store-visits belongs to contract other/,
     ],
-    ["proposes it under another contract", () => ({ query: proposedQuery(query, ["wanda", "nora"], { contractId: "other" }) }), /contract other, not c-analytics/],
-    ["reads from a sink", () => ({ query: proposedQuery({ ...query, inputs: [...query.inputs, { view: "x", documentId: "overlap-out" }] }, ["wanda", "nora"]) }), /input overlap-out is a sink/],
-    ["writes into a source", () => ({ query: proposedQuery({ ...query, output: "retail-orders" }, ["wanda", "nora"]) }), /output retail-orders is a source/],
+    [
+      "proposes it under another contract",
+      () => ({ query: proposedQuery(query, ["wanda", "nora"], { contractId: "other" }) }),
+      /contract other, not c-analytics/,
+    ],
+    [
+      "reads from a sink",
+      () => ({
+        query: proposedQuery({ ...query, inputs: [...query.inputs, { view: "x", documentId: "overlap-out" }] }, [
+          "wanda",
+          "nora",
+        ]),
+      }),
+      /input overlap-out is a sink/,
+    ],
+    [
+      "writes into a source",
+      () => ({ query: proposedQuery({ ...query, output: "retail-orders" }, ["wanda", "nora"]) }),
+      /output retail-orders is a source/,
+    ],
     [
       "gives one name to two datasets",
-      () => ({ query: proposedQuery({ ...query, inputs: [...query.inputs, { view: "Orders", documentId: "store-visits" }] }, ["wanda", "nora"]) }),
+      () => ({
+        query: proposedQuery({ ...query, inputs: [...query.inputs, { view: "Orders", documentId: "store-visits" }] }, [
+          "wanda",
+          "nora",
+        ]),
+      }),
       /gives the name orders to more than one dataset/,
     ],
     ["reads nothing", () => ({ query: proposedQuery({ ...query, inputs: [] }, ["wanda"]) }), /reads no dataset/],
@@ -198,7 +272,9 @@ describe("a dishonest author is found out who", () => {
   });
 
   test("breaks several rules: each is told", () => {
-    const found = problems(() => ({ query: proposedQuery({ ...query, output: "retail-orders" }, ["mallory"], { contractId: "other" }) }));
+    const found = problems(() => ({
+      query: proposedQuery({ ...query, output: "retail-orders" }, ["mallory"], { contractId: "other" }),
+    }));
     expect(found.length).toBeGreaterThanOrEqual(4);
   });
 });
@@ -219,7 +295,11 @@ describe("differences between what was reviewed and what is there", () => {
     ["output", { output: { ...review.output, ownerId: "mallory" } }, /^output dataset: .*mallory/],
     ["input", { inputs: [{ ...review.inputs[0]!, allowedFields: ["day"] }, review.inputs[1]!] }, /^input orders: /],
     ["inputs' order", { inputs: [...review.inputs].reverse() }, /^inputs: reviewed \["orders: retail-orders"/],
-    ["segment", { segments: [review.segments[0]!, { ...review.segments[1]!, postFilters: [] }] }, /^segment 2: .*"n".*now/],
+    [
+      "segment",
+      { segments: [review.segments[0]!, { ...review.segments[1]!, postFilters: [] }] },
+      /^segment 2: .*"n".*now/,
+    ],
   ])("in the %s are named", (_what, changes, line) => {
     const lines = change(changes);
     expect(lines).toHaveLength(1);
@@ -227,7 +307,9 @@ describe("differences between what was reviewed and what is there", () => {
   });
 
   test("name what came and what went", () => {
-    expect(change({ segments: review.segments.slice(0, 1) })[0]).toMatch(/^segment 2: reviewed .*, now undefined$/);
-    expect(change({ inputs: [...review.inputs, { ...review.inputs[0]!, view: "extra" }] })[1]).toMatch(/^input extra: reviewed undefined, now /);
+    expect(change({ segments: review.segments.slice(0, 1) })[0]).toMatch(/^segment 2: reviewed .*, now nothing$/);
+    expect(change({ inputs: [...review.inputs, { ...review.inputs[0]!, view: "extra" }] })[1]).toMatch(
+      /^input extra: reviewed nothing, now /,
+    );
   });
 });

@@ -33,11 +33,18 @@ export const query: QueryDefinition = {
     { view: "visits", documentId: "store-visits" },
   ],
   output: "overlap-out",
-  segments: [{ ...segment, data: "CREATE OR REPLACE TEMP VIEW o AS SELECT * FROM orders" }, { ...segment, executionSequence: 2 }],
+  segments: [
+    { ...segment, data: "CREATE OR REPLACE TEMP VIEW o AS SELECT * FROM orders" },
+    { ...segment, executionSequence: 2 },
+  ],
 };
 
 /** A dataset document that its owner has published. */
-export function acceptedDataset(dataset: DatasetDefinition, owner: string, changes: Partial<LedgerDocument> = {}): LedgerDocument {
+export function acceptedDataset(
+  dataset: DatasetDefinition,
+  owner: string,
+  changes: Partial<LedgerDocument> = {},
+): LedgerDocument {
   return {
     id: dataset.documentId,
     state: "Accepted",
@@ -49,7 +56,11 @@ export function acceptedDataset(dataset: DatasetDefinition, owner: string, chang
 }
 
 /** A query document that waits for its approvers. */
-export function proposedQuery(definition: QueryDefinition, approvers: readonly string[], changes: Partial<LedgerDocument> = {}): LedgerDocument {
+export function proposedQuery(
+  definition: QueryDefinition,
+  approvers: readonly string[],
+  changes: Partial<LedgerDocument> = {},
+): LedgerDocument {
   return {
     id: definition.documentId,
     state: "Proposed",

@@ -26,7 +26,11 @@ describe("a contract", () => {
     const contract = resource();
     const wanted = inputs();
     expect(await contract.up(wanted)).toBe("create");
-    expect(contract.outputs).toMatchObject({ contractId: wanted.contractId, state: "Accepted", digest: digestOf("the text") });
+    expect(contract.outputs).toMatchObject({
+      contractId: wanted.contractId,
+      state: "Accepted",
+      digest: digestOf("the text"),
+    });
     expect(await onLedger(wanted.contractId)).toMatchObject({ state: "Accepted", data: "the text" });
     expect(await contract.up(wanted)).toBe("same");
     expect(await contract.refresh()).toBe("same");
@@ -55,7 +59,9 @@ describe("a contract", () => {
     const wanted = inputs();
     await contract.up(wanted);
     expect(await contract.preview({ ...wanted, data: "another" })).toBe("replace");
-    await expect(contract.up({ ...wanted, data: "another" })).rejects.toThrow(`Contract ${wanted.contractId} already exists and differs in data`);
+    await expect(contract.up({ ...wanted, data: "another" })).rejects.toThrow(
+      `Contract ${wanted.contractId} already exists and differs in data`,
+    );
     const next = inputs({ data: "another" });
     expect(await contract.up(next)).toBe("replace");
     expect(contract.id).toBe(next.contractId);

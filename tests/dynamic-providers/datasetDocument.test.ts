@@ -26,7 +26,8 @@ const inputs = (change: object = {}) => ({
 });
 const resource = (persona: PersonaName = "northwind"): Resource => new Resource(provider, lab.config(persona));
 const onLedger = (id: string) => lab.user("woodgrove").cgs.documents.get(id);
-const consent = async (id: string) => (await lab.user("woodgrove").cgs.documents.option(CONTRACT, id, "execution")).status;
+const consent = async (id: string) =>
+  (await lab.user("woodgrove").cgs.documents.option(CONTRACT, id, "execution")).status;
 
 describe("a dataset document", () => {
   test("is published by its owner alone; then nothing changes any more", async () => {
@@ -44,7 +45,12 @@ describe("a dataset document", () => {
       approvers: [{ approverId: ownerId, approverIdType: "user" }],
     });
     expect(parseDatasetDocument(id, document.data).name).toBe(id);
-    expect(dataset.outputs).toMatchObject({ documentId: id, ownerId, state: "Accepted", content: `sha256:${sha256Hex(document.data)}` });
+    expect(dataset.outputs).toMatchObject({
+      documentId: id,
+      ownerId,
+      state: "Accepted",
+      content: `sha256:${sha256Hex(document.data)}`,
+    });
     expect(await consent(id)).toBe("enabled");
     expect(await dataset.up(wanted)).toBe("same");
     expect(await dataset.refresh()).toBe("same");
@@ -63,7 +69,9 @@ describe("a dataset document", () => {
 
   test("that was only drafted before a crash is continued", async () => {
     const wanted = inputs();
-    await lab.user("northwind").cgs.documents.putDraft(`${wanted.baseId}-r1`, { contractId: CONTRACT, data: "{}", approvers: [] });
+    await lab
+      .user("northwind")
+      .cgs.documents.putDraft(`${wanted.baseId}-r1`, { contractId: CONTRACT, data: "{}", approvers: [] });
     const dataset = resource();
     await dataset.up(wanted);
     expect(dataset.outputs).toMatchObject({ documentId: `${wanted.baseId}-r1`, state: "Accepted" });
@@ -76,10 +84,16 @@ describe("a dataset document", () => {
     const wider = { ...wanted, dataset: content({ allowedFields: ["author", "date"] }) };
     expect(await dataset.up(wider)).toBe("replace");
     expect(dataset.id).toBe(`${wanted.baseId}-r2`);
-    expect([await consent(`${wanted.baseId}-r1`), await consent(`${wanted.baseId}-r2`)]).toEqual(["disabled", "enabled"]);
+    expect([await consent(`${wanted.baseId}-r1`), await consent(`${wanted.baseId}-r2`)]).toEqual([
+      "disabled",
+      "enabled",
+    ]);
     expect(await dataset.up(wanted)).toBe("replace");
     expect(dataset.id).toBe(`${wanted.baseId}-r1`);
-    expect([await consent(`${wanted.baseId}-r1`), await consent(`${wanted.baseId}-r2`)]).toEqual(["enabled", "disabled"]);
+    expect([await consent(`${wanted.baseId}-r1`), await consent(`${wanted.baseId}-r2`)]).toEqual([
+      "enabled",
+      "disabled",
+    ]);
   });
 
   test("under another contract is its next revision too", async () => {
@@ -88,14 +102,20 @@ describe("a dataset document", () => {
     const wanted = inputs();
     await dataset.up(wanted);
     expect(await dataset.up({ ...wanted, contractId: "second" })).toBe("replace");
-    expect(await onLedger(dataset.id)).toMatchObject({ id: `${wanted.baseId}-r2`, contractId: "second", state: "Accepted" });
+    expect(await onLedger(dataset.id)).toMatchObject({
+      id: `${wanted.baseId}-r2`,
+      contractId: "second",
+      state: "Accepted",
+    });
   });
 
   test("only stores another way to reach the consortium", async () => {
     const dataset = resource();
     const wanted = inputs();
     await dataset.up(wanted);
-    expect(await dataset.up({ ...wanted, consortium: { ...lab.access, issuerUrl: "https://issuer.example" } })).toBe("update");
+    expect(await dataset.up({ ...wanted, consortium: { ...lab.access, issuerUrl: "https://issuer.example" } })).toBe(
+      "update",
+    );
   });
 
   test("for which consent was switched off by hand drifts, and may be used again", async () => {
@@ -142,7 +162,13 @@ describe("a dataset document's id", () => {
   test("that somebody else used first is not taken over: the owner is told, nothing is published", async () => {
     const wanted = inputs();
     const mallory = PERSONAS.woodgrove.objectId;
-    const squatted = { id: `${wanted.baseId}-r1`, contractId: CONTRACT, data: "{}", labels: {}, approvers: [{ approverId: mallory, approverIdType: "user" as const }] };
+    const squatted = {
+      id: `${wanted.baseId}-r1`,
+      contractId: CONTRACT,
+      data: "{}",
+      labels: {},
+      approvers: [{ approverId: mallory, approverIdType: "user" as const }],
+    };
     await publishDocument(lab.user("woodgrove"), squatted);
     await expect(resource().up(wanted)).rejects.toThrow(
       `Document ${wanted.baseId}-r1 belongs to user ${mallory}. Document ids are shared by the whole consortium: choose another cleanroom:collaboration or name.`,
@@ -152,8 +178,17 @@ describe("a dataset document's id", () => {
 
   test("that somebody else has proposed is not taken over either", async () => {
     const wanted = inputs();
-    const approvers = [PERSONAS.woodgrove.objectId, PERSONAS.northwind.objectId].map((approverId) => ({ approverId, approverIdType: "user" as const }));
-    await publishDocument(lab.user("woodgrove"), { id: `${wanted.baseId}-r1`, contractId: CONTRACT, data: "{}", labels: {}, approvers });
+    const approvers = [PERSONAS.woodgrove.objectId, PERSONAS.northwind.objectId].map((approverId) => ({
+      approverId,
+      approverIdType: "user" as const,
+    }));
+    await publishDocument(lab.user("woodgrove"), {
+      id: `${wanted.baseId}-r1`,
+      contractId: CONTRACT,
+      data: "{}",
+      labels: {},
+      approvers,
+    });
     await expect(resource().up(wanted)).rejects.toThrow(`belongs to ${PERSONAS.woodgrove.objectId}`);
   });
 });
@@ -161,12 +196,16 @@ describe("a dataset document's id", () => {
 describe("a dataset that cannot be used", () => {
   test("is refused by check, before anything is published", async () => {
     const wanted = inputs({ dataset: content({ allowedFields: ["price"] }) });
-    await expect(resource().preview(wanted)).rejects.toThrow("dataset: allowedFields names price, not in the schema (date, author)");
+    await expect(resource().preview(wanted)).rejects.toThrow(
+      "dataset: allowedFields names price, not in the schema (date, author)",
+    );
   });
 
   test("is not judged while a part of it is unknown", async () => {
     const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
-    expect(await resource().preview(inputs({ dataset: { ...content(), allowedFields: ["price"], identity: unknown } }))).toBe("create");
+    expect(
+      await resource().preview(inputs({ dataset: { ...content(), allowedFields: ["price"], identity: unknown } })),
+    ).toBe("create");
   });
 });
 

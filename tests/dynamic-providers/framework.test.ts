@@ -21,7 +21,10 @@ interface Outputs {
 }
 
 /** A kind that remembers what it was asked to do. */
-function recorded(changes: Partial<Kind<Inputs, Outputs>> = {}): { provider: ReturnType<typeof defineProvider>; calls: string[] } {
+function recorded(changes: Partial<Kind<Inputs, Outputs>> = {}): {
+  provider: ReturnType<typeof defineProvider>;
+  calls: string[];
+} {
   const calls: string[] = [];
   const provider = defineProvider<Inputs, Outputs>({
     name: "Thing",
@@ -47,10 +50,15 @@ function recorded(changes: Partial<Kind<Inputs, Outputs>> = {}): { provider: Ret
 describe("values on their way to the engine", () => {
   test("are what JSON can say; absent members stay away", () => {
     // The engine's numbers are doubles: an integer that is not exact is refused below.
-    const exact = (_key: string, value: unknown): unknown => (typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER ? 0 : value);
-    const properties = fc.dictionary(fc.string(), fc.jsonValue()).map((value) => JSON.parse(JSON.stringify(value), exact) as object);
+    const exact = (_key: string, value: unknown): unknown =>
+      typeof value === "number" && Math.abs(value) > Number.MAX_SAFE_INTEGER ? 0 : value;
+    const properties = fc
+      .dictionary(fc.string(), fc.jsonValue())
+      .map((value) => JSON.parse(JSON.stringify(value), exact) as object);
     fc.assert(fc.property(properties, (value) => expect(toWire(value)).toEqual(value)));
-    expect(toWire({ a: undefined, b: { c: undefined, d: [null, "x", true, 1.5] } })).toStrictEqual({ b: { d: [null, "x", true, 1.5] } });
+    expect(toWire({ a: undefined, b: { c: undefined, d: [null, "x", true, 1.5] } })).toStrictEqual({
+      b: { d: [null, "x", true, 1.5] },
+    });
   });
 
   test.each<[string, unknown, string]>([
@@ -72,7 +80,9 @@ describe("values on their way to the engine", () => {
   });
 
   test("are refused before the engine loses the resource they belong to, and say nothing of their content", async () => {
-    const { provider } = recorded({ create: async () => ({ id: "x", outputs: { address: Buffer.from("secret") as unknown as string } }) });
+    const { provider } = recorded({
+      create: async () => ({ id: "x", outputs: { address: Buffer.from("secret") as unknown as string } }),
+    });
     await expect(provider.create(config, { name: "n" })).rejects.toThrow("address holds a Buffer");
     await expect(provider.create(config, { name: "n" })).rejects.not.toThrow("secret");
   });
@@ -95,7 +105,9 @@ describe("check", () => {
   test("applies the rules only once everything is known", async () => {
     const validate = ({ size }: Inputs) => (size! > 3 ? [{ property: "size", reason: "at most 3" }] : []);
     const { provider } = recorded({ validate });
-    expect((await provider.check(config, {}, { name: "n", size: 4 })).failures).toEqual([{ property: "size", reason: "at most 3" }]);
+    expect((await provider.check(config, {}, { name: "n", size: 4 })).failures).toEqual([
+      { property: "size", reason: "at most 3" },
+    ]);
     expect((await provider.check(config, {}, { name: "n", size: 2 })).failures).toEqual([]);
     expect((await provider.check(config, {}, { name: UNKNOWN, size: 4 })).failures).toEqual([]);
   });
@@ -116,7 +128,9 @@ describe("check", () => {
       inputs: { name: "n", endpoint: UNKNOWN, size: 7 },
       failures: [{ property: "size", reason: "odd" }],
     });
-    expect(await provider.check(config, { name: "n", size: 7, __provider: "x" }, { name: "m" })).toMatchObject({ inputs: { name: "m", size: 7 } });
+    expect(await provider.check(config, { name: "n", size: 7, __provider: "x" }, { name: "m" })).toMatchObject({
+      inputs: { name: "m", size: 7 },
+    });
     expect(seen).toEqual([undefined, { name: "n", size: 7 }]);
     await provider.check(config, {}, { name: UNKNOWN });
     await provider.check(config, {}, { name: "bad" });
@@ -130,9 +144,19 @@ describe("diff", () => {
   test("sees no change in the same inputs, whatever the order of members, the provider's text or the outputs", async () => {
     const { provider } = recorded();
     const news = { tags: ["a"], endpoint: "e", size: 1, name: "n", __provider: "a newer text" };
-    expect(await provider.diff(config, "n", olds, news)).toEqual({ changes: false, replaces: [], deleteBeforeReplace: false });
-    const nested = defineProvider<{ x: unknown }, object>({ name: "N", inputs: ["x"], create: async () => ({ id: "1", outputs: {} }) });
-    expect(await nested.diff(config, "n", { x: { a: 1, b: 2 } }, { x: { b: 2, a: 1 } })).toMatchObject({ changes: false });
+    expect(await provider.diff(config, "n", olds, news)).toEqual({
+      changes: false,
+      replaces: [],
+      deleteBeforeReplace: false,
+    });
+    const nested = defineProvider<{ x: unknown }, object>({
+      name: "N",
+      inputs: ["x"],
+      create: async () => ({ id: "1", outputs: {} }),
+    });
+    expect(await nested.diff(config, "n", { x: { a: 1, b: 2 } }, { x: { b: 2, a: 1 } })).toMatchObject({
+      changes: false,
+    });
   });
 
   test.each<[string, object, string[]]>([
@@ -144,11 +168,18 @@ describe("diff", () => {
     ["a name nobody knows yet", { name: UNKNOWN }, ["name"]],
   ])("sees %s", async (_what, change, replaces) => {
     const { provider } = recorded();
-    expect(await provider.diff(config, "n", olds, { ...olds, ...change })).toEqual({ changes: true, replaces, deleteBeforeReplace: false });
+    expect(await provider.diff(config, "n", olds, { ...olds, ...change })).toEqual({
+      changes: true,
+      replaces,
+      deleteBeforeReplace: false,
+    });
   });
 
   test("lets a kind decide on values, once they are known, and names each property once", async () => {
-    const { provider } = recorded({ replaces: (before, { size }) => (size! < before.size! ? ["size", "name"] : []), deleteBeforeReplace: true });
+    const { provider } = recorded({
+      replaces: (before, { size }) => (size! < before.size! ? ["size", "name"] : []),
+      deleteBeforeReplace: true,
+    });
     expect(await provider.diff(config, "n", olds, { ...olds, size: 0, name: "m" })).toEqual({
       changes: true,
       replaces: ["name", "size"],
@@ -161,20 +192,33 @@ describe("diff", () => {
 describe("create, update and delete", () => {
   test("store inputs and outputs, without the provider's text", async () => {
     const { provider, calls } = recorded();
-    expect(await provider.create(config, { __provider: "text", name: "n", size: 1 })).toEqual({ id: "n", outs: { name: "n", size: 1, address: "a" } });
+    expect(await provider.create(config, { __provider: "text", name: "n", size: 1 })).toEqual({
+      id: "n",
+      outs: { name: "n", size: 1, address: "a" },
+    });
     expect(calls).toEqual(['create {"name":"n","size":1}']);
   });
 
   test("call the kind for a change of what should be there", async () => {
     const { provider, calls } = recorded();
-    const { outs } = await provider.update(config, "n", { name: "n", size: 1, endpoint: "e", address: "a" }, { name: "n", size: 2, endpoint: "f" });
+    const { outs } = await provider.update(
+      config,
+      "n",
+      { name: "n", size: 1, endpoint: "e", address: "a" },
+      { name: "n", size: 2, endpoint: "f" },
+    );
     expect(outs).toEqual({ name: "n", size: 2, endpoint: "f", address: "b" });
     expect(calls).toEqual(['update {"name":"n","size":2,"endpoint":"f"}']);
   });
 
   test("only store a change of how to reach it", async () => {
     const { provider, calls } = recorded();
-    const { outs } = await provider.update(config, "n", { name: "n", endpoint: "e", address: "a", __provider: "t" }, { name: "n", endpoint: "f" });
+    const { outs } = await provider.update(
+      config,
+      "n",
+      { name: "n", endpoint: "e", address: "a", __provider: "t" },
+      { name: "n", endpoint: "f" },
+    );
     expect(outs).toEqual({ name: "n", endpoint: "f", address: "a" });
     expect(calls).toEqual([]);
   });
@@ -190,7 +234,7 @@ describe("create, update and delete", () => {
         throw new Error("no such network");
       },
     });
-    const error: Error = await provider.create(config, { name: "n" }).catch((reason: Error) => reason) as Error;
+    const error: Error = (await provider.create(config, { name: "n" }).catch((reason: Error) => reason)) as Error;
     expect(error.stack).toBe("no such network");
   });
 });
@@ -205,12 +249,18 @@ describe("read", () => {
       props: { name: "n", size: 5, address: "moved" },
       inputs: { name: "n", size: 5 },
     });
-    expect(await provider.diff(config, "n", { name: "n", size: 5, address: "moved" }, { name: "n", size: 1 })).toMatchObject({ changes: true });
+    expect(
+      await provider.diff(config, "n", { name: "n", size: 5, address: "moved" }, { name: "n", size: 1 }),
+    ).toMatchObject({ changes: true });
   });
 
   test("tells that nothing drifted by the same inputs", async () => {
     const { provider } = recorded({ read: async () => ({ outputs: { address: "a" } }) });
-    expect(await provider.read(config, "n", olds)).toEqual({ id: "n", props: { name: "n", size: 1, address: "a" }, inputs: { name: "n", size: 1 } });
+    expect(await provider.read(config, "n", olds)).toEqual({
+      id: "n",
+      props: { name: "n", size: 1, address: "a" },
+      inputs: { name: "n", size: 1 },
+    });
   });
 
   test("tells that it is gone", async () => {
@@ -220,7 +270,11 @@ describe("read", () => {
 
   test("is what was stored for a kind that cannot look", async () => {
     const { provider } = recorded();
-    expect(await provider.read(config, "n", olds)).toEqual({ id: "n", props: { name: "n", size: 1, address: "a" }, inputs: { name: "n", size: 1 } });
+    expect(await provider.read(config, "n", olds)).toEqual({
+      id: "n",
+      props: { name: "n", size: 1, address: "a" },
+      inputs: { name: "n", size: 1 },
+    });
   });
 });
 

@@ -104,7 +104,9 @@ describe("the acceptance of an invitation", () => {
     expect(await own.up(inputs)).toBe("same");
     expect(await own.refresh()).toBe("same");
     expect(await own.upAfterCrash(inputs)).toBe("create");
-    expect(await own.up({ ...inputs, consortium: { ...lab.access, issuerUrl: "https://issuer.example" } })).toBe("update");
+    expect(await own.up({ ...inputs, consortium: { ...lab.access, issuerUrl: "https://issuer.example" } })).toBe(
+      "update",
+    );
     expect(await own.preview({ ...inputs, invitationId: "another" })).toBe("replace");
   });
 
@@ -116,7 +118,9 @@ describe("the acceptance of an invitation", () => {
   });
 
   test("of an invitation that is not there is refused", async () => {
-    await expect(acceptance("contoso").up({ consortium: lab.access, invitationId: "f".repeat(32), email })).rejects.toThrow(/InvitationNotFound|does not exist/);
+    await expect(
+      acceptance("contoso").up({ consortium: lab.access, invitationId: "f".repeat(32), email }),
+    ).rejects.toThrow(/InvitationNotFound|does not exist/);
   });
 
   test("is gone when the invitation was taken back, or given again", async () => {
@@ -146,7 +150,13 @@ describe("a user", () => {
   beforeEach(async () => ({ invitationId, email } = await accepted("contoso")));
   afterEach(() => forget("contoso", invitationId));
 
-  const inputs = (change: object = {}): object => ({ ...asMember(), invitationId, email, expectedUserId: userId, ...change });
+  const inputs = (change: object = {}): object => ({
+    ...asMember(),
+    invitationId,
+    email,
+    expectedUserId: userId,
+    ...change,
+  });
 
   test("is who accepted the invitation; then nothing changes any more, and a repeated one is the same", async () => {
     const user = identity();
@@ -175,8 +185,12 @@ describe("a user", () => {
     await expect(identity().up(inputs({ invitationId: open.id, email: "late@example.org" }))).rejects.toThrow(
       `late@example.org has not accepted invitation ${open.id} yet; run up again when that stack reports it.`,
     );
-    await expect(identity().up(inputs({ expectedUserId: "mallory" }))).rejects.toThrow(`it was accepted by user ${userId}, not by mallory`);
-    await expect(identity().up(inputs({ email: "mallory@example.org" }))).rejects.toThrow("must not be finalised: it invites");
+    await expect(identity().up(inputs({ expectedUserId: "mallory" }))).rejects.toThrow(
+      `it was accepted by user ${userId}, not by mallory`,
+    );
+    await expect(identity().up(inputs({ email: "mallory@example.org" }))).rejects.toThrow(
+      "must not be finalised: it invites",
+    );
     await expect(identity().up(inputs({ invitationId: "f".repeat(32) }))).rejects.toThrow("it does not exist");
     expect(await known("contoso")).toBeUndefined();
     await open.destroy();

@@ -1,6 +1,15 @@
 import { PERSONAS } from "../../sandbox/entra/directory.ts";
 import { reviewDigest, type QueryReview } from "../../domain/review.ts";
-import { approve, approvalInputs, approvalOf, publishGround, queryInputs, queryOf, SEGMENTS, type Ground } from "../support/agreed.ts";
+import {
+  approve,
+  approvalInputs,
+  approvalOf,
+  publishGround,
+  queryInputs,
+  queryOf,
+  SEGMENTS,
+  type Ground,
+} from "../support/agreed.ts";
 import { CONTRACT, Lab } from "../support/lab.ts";
 
 let lab: Lab;
@@ -14,11 +23,16 @@ beforeAll(async () => {
 afterAll(() => lab?.stop());
 
 const onLedger = (id: string) => lab.user("northwind").cgs.documents.get(id);
-const consent = async (id: string) => (await lab.user("northwind").cgs.documents.option(CONTRACT, id, "execution")).status;
+const consent = async (id: string) =>
+  (await lab.user("northwind").cgs.documents.option(CONTRACT, id, "execution")).status;
 const changed = SEGMENTS.map((segment) => ({ ...segment, postFilters: [] }));
 const next = (segments = SEGMENTS) => {
   const baseId = `query-${++count}`;
-  return { baseId, wanted: queryInputs(lab, ground, baseId, segments), other: queryInputs(lab, ground, baseId, changed) };
+  return {
+    baseId,
+    wanted: queryInputs(lab, ground, baseId, segments),
+    other: queryInputs(lab, ground, baseId, changed),
+  };
 };
 
 describe("a query document", () => {
@@ -27,8 +41,14 @@ describe("a query document", () => {
     const { baseId, wanted } = next();
     expect(await query.up(wanted)).toBe("create");
     const document = (await onLedger(`${baseId}-r1`))!;
-    expect(document).toMatchObject({ state: "Proposed", proposerId: PERSONAS.woodgrove.objectId, labels: { type: "spark-application" } });
-    expect(document.approvers!.map(({ approverId }) => approverId)).toEqual([PERSONAS.northwind.objectId, PERSONAS.woodgrove.objectId].sort());
+    expect(document).toMatchObject({
+      state: "Proposed",
+      proposerId: PERSONAS.woodgrove.objectId,
+      labels: { type: "spark-application" },
+    });
+    expect(document.approvers!.map(({ approverId }) => approverId)).toEqual(
+      [PERSONAS.northwind.objectId, PERSONAS.woodgrove.objectId].sort(),
+    );
     expect((await lab.user("northwind").cgs.proposals.status(document.proposalId))?.ballots).toEqual([]);
     expect(query.outputs).toMatchObject({ documentId: `${baseId}-r1`, state: "Proposed" });
     expect(query.outputs["digest"]).toBe(reviewDigest(query.outputs["review"] as QueryReview));
@@ -55,7 +75,11 @@ describe("a query document", () => {
     const query = queryOf(lab);
     const { wanted, other } = next();
     await query.up(wanted);
-    const before = { id: query.id, digest: query.outputs["digest"], proposalId: (await onLedger(query.id))!.proposalId };
+    const before = {
+      id: query.id,
+      digest: query.outputs["digest"],
+      proposalId: (await onLedger(query.id))!.proposalId,
+    };
     expect(await query.up(other)).toBe("replace");
     expect(query.id).toBe(before.id);
     expect(query.outputs["digest"]).not.toBe(before.digest);
@@ -131,7 +155,9 @@ describe("a query document", () => {
     const query = queryOf(lab);
     const { wanted } = next();
     await query.up(wanted);
-    expect(await query.up({ ...wanted, consortium: { ...lab.access, issuerUrl: "https://issuer.example" } })).toBe("update");
+    expect(await query.up({ ...wanted, consortium: { ...lab.access, issuerUrl: "https://issuer.example" } })).toBe(
+      "update",
+    );
   });
 });
 
@@ -145,7 +171,9 @@ describe("a query that cannot run", () => {
   });
 
   test("because it is not SQL is refused in the preview", async () => {
-    await expect(queryOf(lab).preview(next(statement("SELEC author FROM FROM")).wanted)).rejects.toThrow(/^segments: The segment with executionSequence 1 is not Spark SQL/);
+    await expect(queryOf(lab).preview(next(statement("SELEC author FROM FROM")).wanted)).rejects.toThrow(
+      /^segments: The segment with executionSequence 1 is not Spark SQL/,
+    );
   });
 
   test("is judged although its datasets are not known yet", async () => {

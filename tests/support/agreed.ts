@@ -8,7 +8,12 @@ import { Resource } from "./engine.ts";
 import { CONTRACT, type Lab } from "./lab.ts";
 
 export const SEGMENTS: readonly Segment[] = [
-  { executionSequence: 1, data: "CREATE OR REPLACE TEMP VIEW everything AS SELECT * FROM theirs UNION ALL SELECT * FROM ours", preConditions: [], postFilters: [] },
+  {
+    executionSequence: 1,
+    data: "CREATE OR REPLACE TEMP VIEW everything AS SELECT * FROM theirs UNION ALL SELECT * FROM ours",
+    preConditions: [],
+    postFilters: [],
+  },
   {
     executionSequence: 2,
     data: "SELECT author, COUNT(*) AS mentions FROM everything GROUP BY author",
@@ -45,7 +50,12 @@ export const sinkContent = (change: Partial<DatasetContent> = {}): DatasetConten
     ...change,
   });
 
-export async function publishDataset(lab: Lab, owner: PersonaName, baseId: string, dataset: DatasetContent): Promise<Resource> {
+export async function publishDataset(
+  lab: Lab,
+  owner: PersonaName,
+  baseId: string,
+  dataset: DatasetContent,
+): Promise<Resource> {
   const resource = new Resource(datasets, lab.config(owner));
   await resource.up({ consortium: lab.access, contractId: CONTRACT, baseId, dataset, consent: true });
   return resource;
@@ -60,7 +70,11 @@ export interface Ground {
   readonly owners: Record<string, string>;
 }
 
-export async function publishGround(lab: Lab, prefix: string, contents: { theirs?: DatasetContent; ours?: DatasetContent; sink?: DatasetContent } = {}): Promise<Ground> {
+export async function publishGround(
+  lab: Lab,
+  prefix: string,
+  contents: { theirs?: DatasetContent; ours?: DatasetContent; sink?: DatasetContent } = {},
+): Promise<Ground> {
   const theirs = await publishDataset(lab, "northwind", `${prefix}-northwind-input`, contents.theirs ?? content());
   const ours = await publishDataset(lab, "woodgrove", `${prefix}-woodgrove-input`, contents.ours ?? content());
   const sink = await publishDataset(lab, "woodgrove", `${prefix}-woodgrove-output`, contents.sink ?? sinkContent());
@@ -80,17 +94,27 @@ export function queryInputs(lab: Lab, ground: Ground, baseId: string, segments: 
   return { consortium: lab.access, contractId: CONTRACT, baseId, inputs, output: ground.sink.id, segments };
 }
 
-export const queryOf = (lab: Lab, author: PersonaName = "woodgrove"): Resource => new Resource(queries, lab.config(author));
+export const queryOf = (lab: Lab, author: PersonaName = "woodgrove"): Resource =>
+  new Resource(queries, lab.config(author));
 
 /** What a reviewer pins: what the author offers, and the digest of it. */
 export function approvalInputs(lab: Lab, ground: Ground, query: Resource, change: object = {}): object {
   const { review, digest } = query.outputs as { review: QueryReview; digest: string };
-  return { consortium: lab.access, contractId: CONTRACT, review, digest, owners: ground.owners, consent: true, ...change };
+  return {
+    consortium: lab.access,
+    contractId: CONTRACT,
+    review,
+    digest,
+    owners: ground.owners,
+    consent: true,
+    ...change,
+  };
 }
 
 export const approvalOf = (lab: Lab, persona: PersonaName): Resource => new Resource(approvals, lab.config(persona));
 
 /** Everybody who is asked says yes. */
 export async function approve(lab: Lab, ground: Ground, query: Resource): Promise<void> {
-  for (const persona of ["northwind", "woodgrove"] as const) await approvalOf(lab, persona).up(approvalInputs(lab, ground, query));
+  for (const persona of ["northwind", "woodgrove"] as const)
+    await approvalOf(lab, persona).up(approvalInputs(lab, ground, query));
 }

@@ -83,7 +83,8 @@ export class Resource {
   async #plan(news: object): Promise<{ step: Step; inputs: Properties; deleteBeforeReplace: boolean }> {
     const olds = this.state ? this.#wire(this.state.inputs) : {};
     const { inputs = {}, failures = [] } = await this.#provider.check(this.#config, olds, this.#wire(news));
-    if (failures.length > 0) throw new Error(failures.map(({ property, reason }) => `${property}: ${reason}`).join("\n"));
+    if (failures.length > 0)
+      throw new Error(failures.map(({ property, reason }) => `${property}: ${reason}`).join("\n"));
     if (!this.state) return { step: "create", inputs, deleteBeforeReplace: false };
     const { id, outputs } = this.state;
     const diff = await this.#provider.diff(this.#config, id, this.#wire(outputs), this.#wire(inputs));

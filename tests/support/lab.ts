@@ -86,7 +86,10 @@ export class Lab {
     await operator.governance.activate();
     const application = JSON.parse(fs.readFileSync(artifact("app.json"), "utf8")) as ApplicationBundle;
     await installService(operator, { constitution: fs.readFileSync(artifact("constitution.js"), "utf8"), application });
-    await registerJwtIssuer(ccfOperator, { issuer: `${this.entra.authority}/common/v2.0`, caCertificates: this.host.caCertificate });
+    await registerJwtIssuer(ccfOperator, {
+      issuer: `${this.entra.authority}/common/v2.0`,
+      caCertificates: this.host.caCertificate,
+    });
     await acceptContract(operator, { contractId: CONTRACT, data: CONTRACT_TEXT });
     for (const name of ["northwind", "woodgrove"] as const) {
       await this.agree(setUserIdentity({ id: PERSONAS[name].objectId, tenantId: PERSONAS[name].tenantId }));
@@ -101,7 +104,11 @@ export class Lab {
         encryptionPublicKey: this.ccfOperator.encryptionPublicKey!,
         data: { identifier: "ccfoperator", isOperator: true },
       },
-      { name: "operator", certificate: this.operator.certificate, data: { identifier: "operator", tenantId: PERSONAS.operator.tenantId } },
+      {
+        name: "operator",
+        certificate: this.operator.certificate,
+        data: { identifier: "operator", tenantId: PERSONAS.operator.tenantId },
+      },
     ];
     const { ports } = await this.ccf.startNode({
       resourceId: NODE,

@@ -41,6 +41,8 @@ describe("roles", () => {
 
   test("take the subscription from any ARM id below one", () => {
     expect(subscriptionOf("/subscriptions/sub/resourceGroups/group/providers/a/b/c")).toBe("sub");
-    expect(() => subscriptionOf("/providers/Microsoft.Management/managementGroups/g")).toThrow("not an ARM id below a subscription");
+    expect(() => subscriptionOf("/providers/Microsoft.Management/managementGroups/g")).toThrow(
+      "not an ARM id below a subscription",
+    );
   });
 });

@@ -1,8 +1,19 @@
-import { containerGroupFqdn, NODE_PORTS, nodeContainers, nodeDnsLabel, startConfiguration } from "../../../domain/confidential/ccfNode.ts";
+import {
+  containerGroupFqdn,
+  NODE_PORTS,
+  nodeContainers,
+  nodeDnsLabel,
+  startConfiguration,
+} from "../../../domain/confidential/ccfNode.ts";
 
 describe("names of a CCF node", () => {
   test("are those the clean room tools give it", () => {
-    const label = nodeDnsLabel("operator-ccf-0", "operator-ccf", "00000000-0000-0000-0000-000000000000", "operator-12345678");
+    const label = nodeDnsLabel(
+      "operator-ccf-0",
+      "operator-ccf",
+      "00000000-0000-0000-0000-000000000000",
+      "operator-12345678",
+    );
     expect(label).toBe("operator-ccf-0-twbqucrehterd");
     expect(containerGroupFqdn(label, "westeurope")).toBe("operator-ccf-0-twbqucrehterd.westeurope.azurecontainer.io");
   });
@@ -53,8 +64,13 @@ describe("the archive a first node starts from", () => {
   });
 
   test("publishes the node under its own name", () => {
-    expect(configuration.network.rpc_interfaces["primary_rpc_interface"]!.published_address).toBe(`node.example:${NODE_PORTS.rpc}`);
-    expect(configuration.node_certificate).toEqual({ subject_alt_names: ["dNSName:node.example"], initial_validity_days: 30 });
+    expect(configuration.network.rpc_interfaces["primary_rpc_interface"]!.published_address).toBe(
+      `node.example:${NODE_PORTS.rpc}`,
+    );
+    expect(configuration.node_certificate).toEqual({
+      subject_alt_names: ["dNSName:node.example"],
+      initial_validity_days: 30,
+    });
   });
 });
 

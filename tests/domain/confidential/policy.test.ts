@@ -1,5 +1,11 @@
 import fc from "fast-check";
-import { agentPolicy, agentValues, cleanRoomClaims, contractData, type AgentSettings } from "../../../domain/confidential/agent.ts";
+import {
+  agentPolicy,
+  agentValues,
+  cleanRoomClaims,
+  contractData,
+  type AgentSettings,
+} from "../../../domain/confidential/agent.ts";
 import { base64, enforcementPolicy, measurementOf, type PolicyContainer } from "../../../domain/confidential/policy.ts";
 import { sha256Hex } from "../../../domain/json.ts";
 
@@ -37,7 +43,13 @@ describe("an enforcement policy", () => {
 
   test("lets nothing else in", () => {
     const text = enforcementPolicy([container]);
-    for (const door of ["properties_access", "dump_stacks", "runtime_logging", "environment_variable_dropping", "unencrypted_scratch"]) {
+    for (const door of [
+      "properties_access",
+      "dump_stacks",
+      "runtime_logging",
+      "environment_variable_dropping",
+      "unencrypted_scratch",
+    ]) {
       expect(text).toContain(`allow_${door} := false\n`);
     }
     expect(text).not.toContain(":= true");
@@ -56,7 +68,10 @@ describe("an enforcement policy", () => {
       text.map((image) => ({ ...container, image: `${container.image}${image}` })),
       text.map((argument) => ({ ...container, command: [...container.command!, argument] })),
       text.map((value) => ({ ...container, environment: [...container.environment, { name: "X", value }] })),
-      text.map((value) => ({ ...container, environment: [{ name: "ENDPOINT", value: `${value}.` }, container.environment[1]!] })),
+      text.map((value) => ({
+        ...container,
+        environment: [{ name: "ENDPOINT", value: `${value}.` }, container.environment[1]!],
+      })),
     );
     fc.assert(fc.property(change, (changed) => measurementOf(enforcementPolicy([changed])) !== measurement));
   });
@@ -94,7 +109,10 @@ describe("the analytics agent", () => {
   });
 
   test("is admitted by its measurement, and never while it can be debugged", () => {
-    expect(cleanRoomClaims("abc")).toEqual({ "x-ms-sevsnpvm-hostdata": ["abc"], "x-ms-sevsnpvm-is-debuggable": [false] });
+    expect(cleanRoomClaims("abc")).toEqual({
+      "x-ms-sevsnpvm-hostdata": ["abc"],
+      "x-ms-sevsnpvm-is-debuggable": [false],
+    });
   });
 
   test("stands under a contract whose text is the same for the same members in any order", () => {
@@ -106,7 +124,11 @@ describe("the analytics agent", () => {
       ccrgovApiPathPrefix: "/app/contracts/analytics",
       ccfNetworkRecoveryMembers: ["a", "b"],
     });
-    const attested = contractData({ ...contract, recoveryMembers: [], attestation: { reportUrl: "https://ccf.example/report", hostData: "ff" } });
+    const attested = contractData({
+      ...contract,
+      recoveryMembers: [],
+      attestation: { reportUrl: "https://ccf.example/report", hostData: "ff" },
+    });
     expect(JSON.parse(attested)).toMatchObject({
       ccrgovServiceCertDiscovery: { endpoint: "https://ccf.example/report", snpHostData: "ff" },
     });
