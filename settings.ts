@@ -3,6 +3,7 @@ import { DATASET_FORMATS, ENCRYPTION_MODES, FIELD_TYPES, datasetProblems } from 
 import { UserError } from "./domain/errors.ts";
 import type { ApplicationBundle } from "./domain/governance/actions.ts";
 import { applicationDigest, constitutionDigest } from "./domain/governance/digests.ts";
+import { DEFAULT_ATTESTATION_AUTHORITY } from "./domain/keys.ts";
 import { parseQueryFile, type Segment } from "./domain/query.ts";
 
 /** Where another organisation's handoff comes from. */
@@ -88,6 +89,8 @@ export interface RunSettings {
 export interface CollaboratorSettings extends CommonSettings {
   readonly role: "collaborator";
   readonly email: string;
+  /** Attestation service whose tokens release this organisation's keys. */
+  readonly attestationAuthority: string;
   readonly operator: HandoffSource;
   readonly collaborators: Readonly<Record<string, HandoffSource>>;
   readonly datasets: readonly DatasetSettings[];
@@ -182,6 +185,7 @@ const operatorSchema = z.object({
 const collaboratorSchema = z.object({
   ...common,
   email,
+  attestationAuthority: z.url({ protocol: /^https$/ }).default(DEFAULT_ATTESTATION_AUTHORITY),
   operator: handoffSource,
   collaborators: z
     .array(z.strictObject({ name, stack: z.string().optional(), handoff: z.unknown().optional() }))

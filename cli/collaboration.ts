@@ -39,6 +39,9 @@ const MAX_ROUNDS = 5;
 /** Resources whose changes are worth a line of their own; components and providers are not. */
 const NOT_SHOWN = /^(pulumi:|cleanroom:components:)/;
 
+/** Debug messages spell out every input, secrets among them. */
+const SHOWN: ReadonlySet<string> = new Set(["info", "info#err", "warning"]);
+
 /** Drives the stacks of one collaboration with plain `pulumi up` until nothing is pending. */
 export class Collaboration {
   readonly steps: Step[] = [];
@@ -173,7 +176,7 @@ export class Collaboration {
     if (diagnosticEvent) {
       const message = diagnosticEvent.message.replace(/<\{%.*?%\}>/g, "").trimEnd();
       if (diagnosticEvent.severity === "error") errors.push(message);
-      else if (message !== "" && diagnosticEvent.severity !== "debug") this.#say(message.replace(/^/gm, "    "));
+      else if (message !== "" && SHOWN.has(diagnosticEvent.severity)) this.#say(message.replace(/^/gm, "    "));
     }
   }
 }

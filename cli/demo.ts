@@ -4,6 +4,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import type { AuditEvent } from "../clients/cgs/types.ts";
 import { DEMOS, type Demo } from "../demos/demos.ts";
+import { ENCRYPTION_MODES } from "../domain/dataset.ts";
 import { UserError } from "../domain/errors.ts";
 import type { SharedQuery } from "../domain/handoff.ts";
 import { Collaboration, type FinishedRun, type Step } from "./collaboration.ts";
@@ -16,6 +17,7 @@ import { auditTable, resultTable, table } from "./tables.ts";
 
 export interface DemoOptions {
   demo: string;
+  encryption?: string;
   data?: string;
   query?: string;
   download?: boolean;
@@ -137,8 +139,9 @@ function report(name: string, { steps, query, run, result }: Omit<Outcome, "audi
 }
 
 function checkedChoices(options: DemoOptions): Choices {
-  const demo = DEMOS[options.demo];
-  if (!demo) throw new UserError(`--demo ${options.demo} is unknown; there are ${Object.keys(DEMOS).join(", ")}.`);
+  const known = DEMOS[options.demo];
+  if (!known) throw new UserError(`--demo ${options.demo} is unknown; there are ${Object.keys(DEMOS).join(", ")}.`);
+  const demo = withEncryption(known, options.encryption);
   if (options.data !== undefined && options.download) throw new UserError("--data and --download exclude each other.");
   const data = options.data === undefined ? undefined : path.resolve(options.data);
   const query = options.query === undefined ? undefined : path.resolve(options.query);
@@ -153,6 +156,13 @@ function checkedChoices(options: DemoOptions): Choices {
   if (query !== undefined && !fs.existsSync(query))
     throw new UserError(`--query ${options.query}: there is no such file.`);
   return { demo, data, query, folder: path.resolve(options.folder ?? path.join(".cleanroom", "demo", options.demo)) };
+}
+
+function withEncryption(demo: Demo, encryption: string | undefined): Demo {
+  if (encryption === undefined) return demo;
+  const mode = ENCRYPTION_MODES.find((known) => known === encryption);
+  if (!mode) throw new UserError(`--encryption ${encryption} is unknown; there are ${ENCRYPTION_MODES.join(", ")}.`);
+  return { title: `${demo.title}; encryption ${mode}`, encryption: mode };
 }
 
 /** A demo starts from nothing; what an earlier one left is removed unless its sandbox still runs. */

@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from "commander";
+import { DEFAULT_DEMO } from "../demos/demos.ts";
 import { UserError } from "../domain/errors.ts";
 
 /** Exit codes: 0 done, 1 failed, 2 used wrongly, 130 interrupted. */
@@ -12,7 +13,8 @@ const program = new Command("cleanroom")
 program
   .command("demo")
   .description("run a whole collaboration on the sandbox: three stacks, one query, its answer")
-  .option("--demo <name>", "which demo", "analytics-sse")
+  .option("--demo <name>", "which demo", DEFAULT_DEMO)
+  .option("--encryption <mode>", "CSE, CPK or SSE instead of the demo's own")
   .option(
     "--data <folder>",
     "use <folder>/<persona>/input/<yyyy-MM-dd>/*.csv (date,time,author,mentions) instead of generated data",
@@ -29,6 +31,7 @@ sandbox
   .command("start", { isDefault: true })
   .description("start the sandbox and print the environment that makes pulumi use it; stops with Ctrl-C")
   .option("--folder <folder>", "state folder", ".cleanroom/sandbox")
+  .addOption(new Option("--services-only", "leave backend, passphrase and data to the caller").hideHelp())
   .addOption(new Option("--until-stdin-ends", "stop when standard input is closed").hideHelp())
   .action(async (options) => (await import("./sandbox.ts")).startSandboxCommand(options));
 sandbox

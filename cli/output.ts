@@ -1,6 +1,7 @@
 import { parse } from "csv-parse/sync";
 import { buffer } from "node:stream/consumers";
 import { UserError } from "../domain/errors.ts";
+import type { Encryption } from "../domain/data/publishedFile.ts";
 import type { DatasetFormat, EncryptionMode } from "../domain/dataset.ts";
 import { StackView } from "./stack.ts";
 import { resultTable } from "./tables.ts";
@@ -18,6 +19,8 @@ interface RecordedRun {
   readonly store: { readonly type: "Azure_BlobStorage"; readonly blobEndpoint: string; readonly container: string };
   readonly format: DatasetFormat;
   readonly encryption: EncryptionMode;
+  /** The sink's name in the collaboration: whose key decrypts. */
+  readonly sink: string;
   /** Folder in the store. */
   readonly path: string;
 }
@@ -46,12 +49,12 @@ function chosenRun(stack: StackView, run: string | undefined): RecordedRun {
 
 async function readResult(stack: StackView, run: RecordedRun): Promise<ResultRows> {
   const { downloadResult, listResults } = await import("../clients/stores/download.ts");
-  if (run.encryption !== "SSE")
-    throw new UserError(`Results encrypted with ${run.encryption} need the sink's data encryption key.`);
+  const encryption: Encryption =
+    run.encryption === "SSE" ? { mode: "SSE" } : { mode: run.encryption, key: await stack.dataEncryptionKey(run.sink) };
   const target = { ...run.store, credential: stack.credential() };
   const parts: Buffer[] = [];
   for await (const { name } of listResults(target, { path: run.path })) {
-    parts.push(await buffer(await downloadResult(target, name, { mode: run.encryption })));
+    parts.push(await buffer(await downloadResult(target, name, encryption)));
   }
   if (parts.length === 0)
     throw new UserError(

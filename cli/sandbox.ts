@@ -8,8 +8,15 @@ import { generateDemoData } from "../demos/generate.ts";
 export const ENVIRONMENT_FILE = "environment";
 const STOP_SECONDS = 20;
 
+export interface SandboxOptions {
+  folder: string;
+  /** For programs that bring their own backend and data: the environment names the services and nothing else. */
+  servicesOnly?: boolean;
+  untilStdinEnds?: boolean;
+}
+
 /** Runs the sandbox in this process until it is told to stop. */
-export async function startSandboxCommand(options: { folder: string; untilStdinEnds?: boolean }): Promise<void> {
+export async function startSandboxCommand(options: SandboxOptions): Promise<void> {
   const folder = path.resolve(options.folder);
   const file = path.join(folder, ENVIRONMENT_FILE);
   fs.rmSync(file, { force: true });
@@ -19,11 +26,11 @@ export async function startSandboxCommand(options: { folder: string; untilStdinE
   });
   const stopped = stopRequest(options.untilStdinEnds ?? false);
   const lines = shellExports(
-    options.untilStdinEnds ? sandbox.environment : { ...sandbox.environment, ...byHand(folder) },
+    options.servicesOnly ? sandbox.environment : { ...sandbox.environment, ...byHand(folder) },
   );
   fs.writeFileSync(`${file}.tmp`, lines, { mode: 0o600 });
   fs.renameSync(`${file}.tmp`, file);
-  if (!options.untilStdinEnds) {
+  if (!options.servicesOnly) {
     if (!fs.existsSync(".cleanroom/data")) generateDemoData(path.resolve(".cleanroom/data"));
     process.stdout.write(lines);
     process.stderr.write(

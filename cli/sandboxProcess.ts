@@ -26,7 +26,7 @@ export async function spawnSandbox(folder: string, keep: boolean): Promise<Sandb
   const output = fs.openSync(log, "w", 0o600);
   const child = spawn(
     process.execPath,
-    [main, "sandbox", "--folder", folder, ...(keep ? [] : ["--until-stdin-ends"])],
+    [main, "sandbox", "--folder", folder, "--services-only", ...(keep ? [] : ["--until-stdin-ends"])],
     {
       stdio: [keep ? "ignore" : "pipe", output, output],
       // A group of its own: Ctrl-C reaches the demo, which then stops the sandbox in order.

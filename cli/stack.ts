@@ -4,15 +4,23 @@ import path from "node:path";
 import { azureCredential } from "../clients/azure/credential.ts";
 import { UserError } from "../domain/errors.ts";
 
+interface StateResource {
+  readonly type: string;
+  readonly inputs?: Readonly<Record<string, unknown>>;
+  readonly outputs?: Readonly<Record<string, unknown>>;
+}
+
 /** A stack as the commands look at it: configuration and outputs, nothing is changed. */
 export class StackView {
   readonly name: string;
   readonly outputs: OutputMap;
+  readonly #stack: Stack;
   readonly #config: Readonly<Record<string, string>>;
 
-  private constructor(name: string, outputs: OutputMap, config: Readonly<Record<string, string>>) {
-    this.name = name;
+  private constructor(stack: Stack, outputs: OutputMap, config: Readonly<Record<string, string>>) {
+    this.name = stack.name;
     this.outputs = outputs;
+    this.#stack = stack;
     this.#config = config;
   }
 
@@ -31,7 +39,7 @@ export class StackView {
     }
     const config = await stack.getAllConfig();
     return new StackView(
-      name,
+      stack,
       await stack.outputs(),
       Object.fromEntries(Object.entries(config).map(([key, { value }]) => [key, value])),
     );
@@ -47,6 +55,21 @@ export class StackView {
 
   setting(key: string): string | undefined {
     return this.#config[key];
+  }
+
+  /**
+   * The key of one of this stack's datasets, decrypted from its state with the stack's own secrets provider.
+   * @param dataset name in the collaboration.
+   */
+  async dataEncryptionKey(dataset: string): Promise<Buffer> {
+    const { deployment } = (await this.#stack.exportStack()) as { deployment: { resources?: StateResource[] } };
+    const found = deployment.resources?.find(
+      ({ type, inputs }) => type.endsWith(":DataEncryptionKey") && inputs?.["dataset"] === dataset,
+    );
+    const key = found?.outputs?.["key"] as { plaintext?: string } | string | undefined;
+    const text = typeof key === "object" && key.plaintext !== undefined ? (JSON.parse(key.plaintext) as string) : key;
+    if (typeof text !== "string") throw new UserError(`Stack ${this.name} holds no key for dataset ${dataset}.`);
+    return Buffer.from(text, "base64");
   }
 
   credential(): TokenCredential {

@@ -39,6 +39,8 @@ export class Consortium extends pulumi.ComponentResource {
   readonly ready: readonly pulumi.Resource[];
   /** Where the nodes can be asked for an attested report; absent for a network of somebody else. */
   readonly attestation: pulumi.Output<{ reportUrl: string; hostData: string }> | undefined;
+  /** What vouches for what the nodes run. */
+  readonly platform: "snp" | "virtual";
   /** What everything agreed in the network goes away with. */
   readonly node: pulumi.Resource | undefined;
 
@@ -50,6 +52,8 @@ export class Consortium extends pulumi.ComponentResource {
     this.signer = signer;
     this.node = node;
     this.attestation = network.attestation;
+    // Networks started here are attested virtually so far; somebody else's is taken to be on real hardware.
+    this.platform = args.existing ? "snp" : "virtual";
     const governed = { parent: this, ...(node && { deletedWith: node }) };
 
     const service = new ConsortiumService(

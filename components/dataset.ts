@@ -7,6 +7,7 @@ import { DatasetFiles, type BlobLocation } from "../dynamic-providers/datasetFil
 import type { ConsortiumAccess } from "../dynamic-providers/framework/session.ts";
 import type { CleanRoomIdentity } from "./cleanRoomIdentity.ts";
 import type { CollaboratorEnvironment } from "./collaboratorEnvironment.ts";
+import { DatasetKeys } from "./datasetKeys.ts";
 import { grantRole } from "./roleGrant.ts";
 
 export interface DatasetArgs {
@@ -24,6 +25,10 @@ export interface DatasetArgs {
   allowedFields: readonly string[];
   encryption: EncryptionMode;
   strict: boolean;
+  /** Name of the dataset in the collaboration. */
+  dataset: string;
+  /** CSE and CPK: which clean room may have the keys, and whose word it takes. */
+  release: { authority: string; measurement: string };
 }
 
 /** A dataset in Azure Blob Storage: container, files, the clean room's access to it, and its document in the consortium. */
@@ -67,13 +72,37 @@ export class Dataset extends pulumi.ComponentResource {
         container: containerName,
       }));
     this.location = location;
+    const keys =
+      encryption === "SSE"
+        ? undefined
+        : new DatasetKeys(
+            `${name}-keys`,
+            {
+              environment,
+              identity,
+              consortium: args.consortium,
+              contractId: args.contractId,
+              store: args.documentBase,
+              dataset: args.dataset,
+              ...args.release,
+            },
+            parent,
+          );
     const files =
       args.path === undefined
         ? []
         : [
             new DatasetFiles(
               `${name}-files`,
-              { directory: args.path, format, fields, strict: args.strict, location, encryption },
+              {
+                directory: args.path,
+                format,
+                fields,
+                strict: args.strict,
+                location,
+                encryption,
+                ...(keys && { key: keys.key }),
+              },
               { parent: this, dependsOn: [...environment.ownerGrants] },
             ),
           ];
@@ -84,17 +113,20 @@ export class Dataset extends pulumi.ComponentResource {
         consortium: args.consortium,
         contractId: args.contractId,
         baseId: args.documentBase,
-        dataset: pulumi.all([location, identity.access]).apply(([store, clientIdentity]) => ({
-          kind,
-          format,
-          fields,
-          allowedFields,
-          encryption,
-          store: { type: store.type, url: store.blobEndpoint, container: store.container },
-          identity: clientIdentity satisfies AccessIdentity,
-        })),
+        dataset: pulumi
+          .all([location, identity.access, keys?.references])
+          .apply(([store, clientIdentity, references]) => ({
+            kind,
+            format,
+            fields,
+            allowedFields,
+            encryption,
+            store: { type: store.type, url: store.blobEndpoint, container: store.container },
+            identity: clientIdentity satisfies AccessIdentity,
+            ...(references && { keys: references }),
+          })),
       },
-      { parent: this, dependsOn: [access, ...files] },
+      { parent: this, dependsOn: [access, ...files, ...(keys?.ready ?? [])] },
     );
     this.documentId = document.documentId;
     this.ownerId = document.ownerId;

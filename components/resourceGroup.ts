@@ -1,6 +1,6 @@
 import { getResourceGroupOutput } from "@pulumi/azure-native/resources/getResourceGroup.js";
 import { ResourceGroup } from "@pulumi/azure-native/resources/resourceGroup.js";
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
 export interface ResourceGroupArgs {
   location: string;

@@ -1,5 +1,5 @@
 import { StorageAccount } from "@pulumi/azure-native/storage/storageAccount.js";
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 
 export interface StorageArgs {
   resourceGroupName: pulumi.Input<string>;

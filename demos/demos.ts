@@ -10,10 +10,11 @@ export interface Demo {
 
 /** What can be shown. The stack configurations are the checked-in ones; a demo says what it does differently. */
 export const DEMOS: Readonly<Record<string, Demo>> = {
+  analytics: { title: "Azure Blob Storage, encrypted before it leaves its owner (CSE)", encryption: "CSE" },
   "analytics-sse": { title: "Azure Blob Storage, encrypted by the service", encryption: "SSE" },
 };
 
-export const DEFAULT_DEMO = "analytics-sse";
+export const DEFAULT_DEMO = "analytics";
 
 /** Sample posts the original demo uses; `--download` fetches them. One file a day from the first day on. */
 export const SAMPLE = {

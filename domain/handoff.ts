@@ -28,6 +28,8 @@ export const consortiumSchema = z.object({
     caCertificate: pem,
     /** Hex SHA-256 of the clean room agent's policy, as accepted in the contract. */
     measurement: z.string(),
+    /** What vouches for the measurement: hardware, or a sandbox that only simulates it. */
+    platform: z.enum(["snp", "virtual"]),
   }),
 });
 export type Consortium = z.infer<typeof consortiumSchema>;

@@ -1,9 +1,10 @@
 import type * as pulumi from "@pulumi/pulumi";
 import type { StoreTarget } from "../clients/stores/target.ts";
+import { paddingWarning } from "../domain/data/padding.ts";
 import type { Encryption } from "../domain/data/publishedFile.ts";
 import type { DatasetFormat, EncryptionMode, Field } from "../domain/dataset.ts";
 import { UserError } from "../domain/errors.ts";
-import { defineProvider, type Failure, type ProviderConfig } from "./framework/provider.ts";
+import { defineProvider, type Call, type Failure, type ProviderConfig } from "./framework/provider.ts";
 import { DynamicResource } from "./framework/resource.ts";
 import { signedIn } from "./framework/session.ts";
 
@@ -24,6 +25,8 @@ export interface DatasetFilesArgs {
   strict: boolean;
   location: pulumi.Input<BlobLocation>;
   encryption: EncryptionMode;
+  /** CSE and CPK: the data encryption key, base64, secret. */
+  key?: pulumi.Input<string>;
 }
 
 /**
@@ -31,7 +34,7 @@ export interface DatasetFilesArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | check against the schema, encrypt, upload, verify; continues an interrupted upload | only files whose content changed; removed files deleted | location, encryption | delete what was uploaded | every file's digest and length against the store |
+ * | check against the schema, encrypt, upload, verify; continues an interrupted upload | only files whose content changed; removed files deleted; everything with a new key | location, encryption | delete what was uploaded | every file's digest and length against the store |
  *
  * Previews read no content of files that have not changed since the last look (size, times, inode).
  */
@@ -50,7 +53,7 @@ export class DatasetFiles extends DynamicResource {
       name,
       { ...args, contentDigest: undefined },
       ["count", "bytes", "publishedDigest"],
-      [],
+      ["key"],
       options,
     );
   }
@@ -63,6 +66,7 @@ interface Inputs {
   strict: boolean;
   location: BlobLocation;
   encryption: EncryptionMode;
+  key?: string;
   /** Filled in by check. */
   contentDigest?: string;
 }
@@ -92,18 +96,21 @@ async function target(location: BlobLocation, config: ProviderConfig): Promise<S
   return { ...location, credential: await signedIn(config) };
 }
 
-function encryptionOf({ encryption }: Inputs): Encryption {
-  if (encryption !== "SSE") throw new UserError(`encryption ${encryption} needs a data encryption key`);
-  return { mode: encryption };
+function encryptionOf({ encryption: mode, key }: Inputs): Encryption {
+  if (mode === "SSE") return { mode };
+  if (key === undefined) throw new UserError(`encryption ${mode} needs a data encryption key`);
+  return { mode, key: Buffer.from(key, "base64") };
 }
 
-async function publish(inputs: Inputs, config: ProviderConfig, progress: (line: string) => void): Promise<Outputs> {
+/** @param published digest of what the store held after the last publication, as far as this stack knows. */
+async function publish(inputs: Inputs, { config, progress }: Call, published?: string): Promise<Outputs> {
   const { publishFiles } = await import("../clients/stores/publish.ts");
   const result = await publishFiles({
     directory: inputs.directory,
     scan: await scan(inputs),
     target: await target(inputs.location, config),
     encryption: encryptionOf(inputs),
+    last: { file: await indexFile(inputs, "published"), ...(published !== undefined && { contentDigest: published }) },
     onProgress: (now) =>
       progress(
         `${inputs.location.container}: ${now.files} of ${now.totalFiles} files, ${now.bytes} of ${now.totalBytes} bytes`,
@@ -117,7 +124,7 @@ async function publish(inputs: Inputs, config: ProviderConfig, progress: (line: 
 
 export const provider = defineProvider<Inputs, Outputs>({
   name: "DatasetFiles",
-  inputs: ["directory", "format", "fields", "strict", "location", "encryption", "contentDigest"],
+  inputs: ["directory", "format", "fields", "strict", "location", "encryption", "key", "contentDigest"],
   // Where the files lie here and how strictly they are read decides nothing about the store.
   access: ["directory", "strict"],
   replaceOn: ["location", "encryption"],
@@ -139,12 +146,12 @@ export const provider = defineProvider<Inputs, Outputs>({
     },
   },
 
-  async create(inputs, { config, progress }) {
-    const outputs = await publish(inputs, config, progress);
+  async create(inputs, call) {
+    const outputs = await publish(inputs, call);
     return { id: `${inputs.location.blobEndpoint}${inputs.location.container}`, outputs };
   },
 
-  update: async (_id, _olds, inputs, { config, progress }) => ({ outputs: await publish(inputs, config, progress) }),
+  update: async (_id, olds, inputs, call) => ({ outputs: await publish(inputs, call, olds.publishedDigest) }),
 
   async read(_id, olds, { config }) {
     const { readPublished } = await import("../clients/stores/verify.ts");

@@ -128,6 +128,7 @@ function publishDatasets(
   const { settings, consortium, access, contractId } = membership;
   const { persona, location, tags, collaboration } = settings;
   if (!environment) return new Map();
+  warnOfRefusedEncryption(settings, consortium);
   const identity = new CleanRoomIdentity(`${persona}-cleanroom`, {
     resourceGroupName: environment.resourceGroupName,
     location,
@@ -152,8 +153,19 @@ function publishDatasets(
         allowedFields: dataset.allowedFields,
         encryption: dataset.encryption,
         strict: dataset.strict,
+        dataset: `${persona}-${dataset.name}`,
+        release: { authority: settings.attestationAuthority, measurement: consortium.analytics.measurement },
       }),
     ]),
+  );
+}
+
+/** The Spark workload of the deployed release reads no client-side encrypted data; only the sandbox's does. */
+function warnOfRefusedEncryption({ datasets }: CollaboratorSettings, { analytics }: Consortium): void {
+  const refused = datasets.filter(({ encryption }) => encryption === "CSE").map(({ name }) => name);
+  if (analytics.platform === "virtual" || refused.length === 0) return;
+  void pulumi.log.warn(
+    `The analytics workload refuses datasets with encryption CSE (${refused.join(", ")}): choose CPK, where Azure encrypts with a key that you provide and only the clean room is given.`,
   );
 }
 
@@ -302,7 +314,7 @@ function resultPlace(
 ): Record<string, unknown> {
   const { output } = settings.queries.find(({ name }) => name === run.query)!;
   const { format, encryption } = settings.datasets.find(({ name }) => name === output)!;
-  return { store: datasets.get(output)!.location, format, encryption };
+  return { store: datasets.get(output)!.location, format, encryption, sink: `${settings.persona}-${output}` };
 }
 
 /** Whether everybody's approval of the query, as it is configured now, has been reported. */

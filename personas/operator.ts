@@ -101,6 +101,7 @@ export async function operator(settings: OperatorSettings): Promise<OperatorOutp
         endpoint: cluster.endpoint,
         caCertificate: contract.caCertificate,
         measurement: contract.measurement,
+        platform: consortium.platform,
       },
     },
   };

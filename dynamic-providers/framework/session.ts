@@ -1,5 +1,6 @@
 import type { MemberSigner } from "../../clients/ccf/transport.ts";
 import type { MemberSession, UserSession } from "../../clients/cgs/session.ts";
+import type { Vault } from "../../clients/keyvault/vault.ts";
 import type { ProviderConfig } from "./provider.ts";
 
 /** How to reach a consortium and know it is the right one. */
@@ -63,6 +64,12 @@ export async function signedIn(config: ProviderConfig): Promise<import("@azure/i
   const tenantId = config.get("azure-native:tenantId");
   const clientId = config.get("azure-native:clientId");
   return azureCredential({ ...(tenantId && { tenantId }), ...(clientId && { clientId }) });
+}
+
+/** A vault of this organisation. */
+export async function openVault(vaultUri: string, config: ProviderConfig): Promise<Vault> {
+  const { Vault } = await import("../../clients/keyvault/vault.ts");
+  return new Vault(vaultUri, await signedIn(config));
 }
 
 /**
