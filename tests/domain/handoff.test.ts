@@ -14,7 +14,7 @@ const operator = {
     issuerUrl: "https://oidc.example/operator-oidc",
     invitations: { northwind: { invitationId: "i1", email: "nora@northwind.example" } },
     users: {},
-    analytics: { endpoint: "https://agent.example", caCertificate: pem, measurement: "ff" },
+    analytics: { endpoint: "https://agent.example", caCertificate: pem, measurement: "ff", platform: "virtual" },
   },
 };
 const datasets = [
