@@ -132,9 +132,9 @@ export class Consortium extends pulumi.ComponentResource {
       governed,
     );
     const issuers = args.tokenIssuers.map(
-      (issuer, index) =>
+      (issuer) =>
         new JwtIssuer(
-          `${name}-token-issuer-${index}`,
+          `${name}-token-issuer-${tenantOf(issuer)}`,
           { consortium: access, signer: operator, issuer, caCertificates: args.tokenIssuerRoots },
           governed,
         ),
@@ -161,6 +161,11 @@ interface Network {
 
 function existingNetwork({ endpoint, serviceCertificate, member }: NonNullable<ConsortiumArgs["existing"]>): Network {
   return { access: pulumi.output({ endpoint, serviceCertificate }), signer: member, members: [], issuers: [] };
+}
+
+/** Tells issuers apart whatever their order: one that moved up must not be taken for another. */
+function tenantOf(issuer: string): string {
+  return new URL(issuer).pathname.split("/").find((part) => part !== "")!;
 }
 
 function signerOf(key: MemberKey): pulumi.Output<SigningMember> {
