@@ -101,8 +101,9 @@ export class CcfNode extends pulumi.ComponentResource {
       {
         parent: this,
         // The archive only says how the network begins. Changed members reach a running network through governance;
-        // a new container group would lose the node's keys.
-        ignoreChanges: ["containers[0].environmentVariables"],
+        // a new container group would lose the node's keys. So would a restart of its containers, which Azure does
+        // whenever a group is updated, be it with another tag.
+        ignoreChanges: ["containers[0].environmentVariables", "tags"],
       },
     );
     const address = this.group.ipAddress.apply((ip) => ip!);
