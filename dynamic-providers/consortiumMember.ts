@@ -19,7 +19,7 @@ export interface ConsortiumMemberArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | propose and vote unless known from the network's start; acknowledge with own key | member data | certificate | propose removal | status, data |
+ * | propose and vote unless known from the network's start; acknowledge with own key | member data; acknowledges again | certificate | propose its own removal | status, data |
  */
 export class ConsortiumMember extends DynamicResource {
   declare readonly memberId: pulumi.Output<string>;
@@ -27,7 +27,7 @@ export class ConsortiumMember extends DynamicResource {
   declare readonly status: pulumi.Output<string>;
 
   constructor(name: string, args: ConsortiumMemberArgs, options?: pulumi.CustomResourceOptions) {
-    super("consortiumMember", name, { ...args }, ["memberId", "status"], ["member", "proposer"], options);
+    super("consortiumMember", name, { ...args, active: true }, ["memberId", "status"], ["member", "proposer"], options);
   }
 }
 
@@ -36,6 +36,7 @@ interface Inputs {
   member: MemberSigner;
   memberData: MemberData;
   proposer: MemberSigner;
+  active: boolean;
 }
 
 interface Outputs {
@@ -52,13 +53,17 @@ async function settle({ consortium, member, memberData, proposer }: Inputs): Pro
     return (await session.governance.members()).some((other) => other.memberId === memberId);
   });
   if (!isKnown) return { memberId, status: "Proposed" };
-  await asMember(consortium, member, ({ governance }) => governance.activate());
+  await asMember(consortium, member, async (session) => {
+    await session.governance.activate();
+    // A proposer that only operates the network has no vote on this: the member's own may be the one that counts.
+    await putMember(session, { certificate: member.certificate, memberData });
+  });
   return { memberId, status: "Active" };
 }
 
 export const provider = defineProvider<Inputs, Outputs>({
   name: "ConsortiumMember",
-  inputs: ["consortium", "member", "memberData", "proposer"],
+  inputs: ["consortium", "member", "memberData", "proposer", "active"],
   access: ["consortium", "proposer"],
   replaces: (olds, news) => (olds.member.certificate === news.member.certificate ? [] : ["member"]),
 
@@ -74,12 +79,16 @@ export const provider = defineProvider<Inputs, Outputs>({
     asMember(consortium, proposer, async ({ governance }) => {
       const known = (await governance.members()).find((member) => member.memberId === memberId);
       if (!known) return undefined;
-      return { inputs: { memberData: known.memberData ?? {} }, outputs: { memberId, status: known.status } };
+      const { memberData, status } = known;
+      return { inputs: { memberData: memberData ?? {}, active: status === "Active" }, outputs: { memberId, status } };
     }),
 
-  delete: (memberId, { consortium, proposer }) =>
+  delete: (memberId, { consortium, member, proposer }) =>
     unlessDismantled(consortium, async () => {
       const { removeMember } = await import("../clients/cgs/acts/service.ts");
-      await asMember(consortium, proposer, (session) => removeMember(session, memberId));
+      const members = await asMember(consortium, proposer, ({ governance }) => governance.members());
+      // Its own vote counts, while a proposer that only operates the network has none.
+      const isActive = members.some((known) => known.memberId === memberId && known.status === "Active");
+      await asMember(consortium, isActive ? member : proposer, (session) => removeMember(session, memberId));
     }),
 });

@@ -68,17 +68,24 @@ async function install({ consortium, signer, constitution, application }: Inputs
   const { installService } = await import("../clients/cgs/acts/service.ts");
   const constitutionText = await readFile(constitution.path, "utf8");
   const bundle = JSON.parse(await readFile(application.path, "utf8")) as ApplicationBundle;
-  const digests = {
-    constitutionDigest: constitutionDigest(constitutionText),
-    applicationDigest: applicationDigest(bundle),
-  };
-  requireDigest("constitution", constitution, digests.constitutionDigest);
-  requireDigest("application", application, digests.applicationDigest);
-  const recoveryMembers = await asMember(consortium, signer, async (session) => {
-    await installService(session, { constitution: constitutionText, application: bundle });
-    return recoveryMembersOf(session.governance);
+  requireDigest("constitution", constitution, constitutionDigest(constitutionText));
+  requireDigest("application", application, applicationDigest(bundle));
+  return asMember(consortium, signer, async (session) => {
+    const { waitingFor } = await installService(session, { constitution: constitutionText, application: bundle });
+    if (waitingFor) {
+      throw new Error(`The ${waitingFor} waits for other members' votes; run up again when they have voted.`);
+    }
+    return installed(session.governance);
   });
-  return { ...digests, recoveryMembers };
+}
+
+/** What the network says about itself. It adds defaults to the application, so that its digest may not be the file's. */
+async function installed(governance: Governance): Promise<Outputs> {
+  return {
+    constitutionDigest: constitutionDigest(await governance.constitution()),
+    applicationDigest: applicationDigest(await governance.javascriptApp()),
+    recoveryMembers: await recoveryMembersOf(governance),
+  };
 }
 
 async function recoveryMembersOf(governance: Governance): Promise<string[]> {
@@ -109,17 +116,15 @@ export const provider = defineProvider<Inputs, Outputs>({
 
   update: async (_id, _olds, inputs) => ({ outputs: await install(inputs) }),
 
-  read: (_id, { consortium, signer, constitution, application }) =>
+  read: (_id, { consortium, signer, constitution, application, ...olds }) =>
     asMember(consortium, signer, async ({ governance }) => {
-      const outputs = {
-        constitutionDigest: constitutionDigest(await governance.constitution()),
-        applicationDigest: applicationDigest(await governance.javascriptApp()),
-        recoveryMembers: await recoveryMembersOf(governance),
-      };
+      const outputs = await installed(governance);
+      const seen = (artifact: Artifact, before: string, now: string): Artifact =>
+        now === before ? artifact : { ...artifact, digest: now };
       return {
         inputs: {
-          constitution: { ...constitution, digest: outputs.constitutionDigest },
-          application: { ...application, digest: outputs.applicationDigest },
+          constitution: seen(constitution, olds.constitutionDigest, outputs.constitutionDigest),
+          application: seen(application, olds.applicationDigest, outputs.applicationDigest),
         },
         outputs,
       };

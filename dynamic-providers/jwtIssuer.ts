@@ -60,6 +60,10 @@ export const provider = defineProvider<Inputs, object>({
 
   async delete(issuer, { consortium, signer }) {
     const { removeJwtIssuer } = await import("../clients/cgs/acts/service.ts");
-    await asMember(consortium, signer, (session) => removeJwtIssuer(session, issuer));
+    const { CcfError } = await import("../clients/ccf/errors.ts");
+    await asMember(consortium, signer, (session) => removeJwtIssuer(session, issuer)).catch((error: unknown) => {
+      // The network cannot be asked beforehand which issuers it knows.
+      if (!(error instanceof CcfError && error.reason.includes(`${issuer} does not exist`))) throw error;
+    });
   },
 });

@@ -25,7 +25,7 @@ export interface OidcIssuerArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | propose, vote, generate the signing key, publish the documents | key generation: rotate, publish again | website or path | remove the documents (the service keeps its key) | keys, published documents |
+ * | propose, vote, generate the signing key, publish the documents | key generation: rotate, publish again; documents that somebody changed: publish again | website or path | remove the documents (the service keeps its key) | keys, published documents |
  */
 export class OidcIssuer extends DynamicResource {
   /** `<webEndpoint><path>` */
@@ -36,7 +36,14 @@ export class OidcIssuer extends DynamicResource {
   declare readonly published: pulumi.Output<boolean>;
 
   constructor(name: string, args: OidcIssuerArgs, options?: pulumi.CustomResourceOptions) {
-    super("oidcIssuer", name, { keyGeneration: 0, ...args }, ["issuerUrl", "keyIds", "published"], ["signer"], options);
+    super(
+      "oidcIssuer",
+      name,
+      { keyGeneration: 0, ...args, published: true },
+      ["issuerUrl", "keyIds"],
+      ["signer"],
+      options,
+    );
   }
 }
 
@@ -47,17 +54,17 @@ interface Inputs {
   webEndpoint: string;
   path: string;
   keyGeneration: number;
+  published: boolean;
 }
 
 interface Outputs {
   issuerUrl: string;
   keyIds: string[];
-  published: boolean;
 }
 
 export const provider = defineProvider<Inputs, Outputs>({
   name: "OidcIssuer",
-  inputs: ["consortium", "signer", "blobEndpoint", "webEndpoint", "path", "keyGeneration"],
+  inputs: ["consortium", "signer", "blobEndpoint", "webEndpoint", "path", "keyGeneration", "published"],
   access: ["consortium", "signer"],
   replaceOn: ["blobEndpoint", "webEndpoint", "path"],
 
@@ -71,31 +78,29 @@ export const provider = defineProvider<Inputs, Outputs>({
       throw new Error("The token issuer waits for other members' votes; run up again when they have voted.");
     await (await website(inputs, config)).publish(discoveryDocuments(issuerUrl, keys));
     progress(`token issuer of the consortium: ${issuerUrl}`);
-    return { id: issuerUrl, outputs: { issuerUrl, keyIds: keys.map(({ kid }) => kid), published: true } };
+    return { id: issuerUrl, outputs: { issuerUrl, keyIds: keys.map(({ kid }) => kid) } };
   },
 
   async read(issuerUrl, olds, { config }) {
     const keys = await asMember(olds.consortium, olds.signer, ({ cgs }) => cgs.oidc.keys());
     if (keys.length === 0) return undefined;
     const published = await (await website(olds, config)).read(Object.keys(discoveryDocuments(issuerUrl, keys)));
-    const isCurrent = sameJson(published, discoveryDocuments(issuerUrl, keys));
     return {
-      // A generation below every configured one: the next `up` publishes what the service says.
-      inputs: isCurrent ? {} : { keyGeneration: -1 },
-      outputs: { issuerUrl, keyIds: keys.map(({ kid }) => kid), published: isCurrent },
+      inputs: { published: sameJson(published, discoveryDocuments(issuerUrl, keys)) },
+      outputs: { issuerUrl, keyIds: keys.map(({ kid }) => kid) },
     };
   },
 
   async update(issuerUrl, olds, news, { config, progress }) {
     const { rotateOidcKey } = await import("../clients/cgs/acts/keys.ts");
     const keys = await asMember(news.consortium, news.signer, async (session) =>
-      news.keyGeneration > olds.keyGeneration && olds.keyGeneration >= 0
+      news.keyGeneration > olds.keyGeneration
         ? (await rotateOidcKey(session, olds.keyIds)).keys
         : session.cgs.oidc.keys(),
     );
     await (await website(news, config)).publish(discoveryDocuments(issuerUrl, keys));
     progress(`token issuer of the consortium: signs with ${keys.map(({ kid }) => kid).join(", ")}`);
-    return { outputs: { issuerUrl, keyIds: keys.map(({ kid }) => kid), published: true } };
+    return { outputs: { issuerUrl, keyIds: keys.map(({ kid }) => kid) } };
   },
 
   async delete(issuerUrl, olds, { config }) {

@@ -75,7 +75,9 @@ export const setMember = (member: {
     ...(member.memberData !== undefined && { member_data: member.memberData }),
   });
 
-export const removeMember = (memberId: string): GovernanceAction => action("remove_member", { member_id: memberId });
+/** The action takes the id; the constitution's rule for operators derives it from the certificate and fails without. */
+export const removeMember = (member: { memberId: string; certificate: string }): GovernanceAction =>
+  action("remove_member", { member_id: member.memberId, cert: member.certificate });
 
 /** Replaces the whole object: what is left out is gone. */
 export const setMemberData = (memberId: string, memberData: MemberData): GovernanceAction =>

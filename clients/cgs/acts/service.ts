@@ -120,7 +120,7 @@ export function putMember(
 /** It is no error when the member is not there. */
 export function removeMember(session: MemberSession, memberId: string): Promise<Agreement> {
   return agree(session, async () => {
-    const isThere = (await session.governance.members()).some((member) => member.memberId === memberId);
-    return isThere ? [actions.removeMember(memberId)] : [];
+    const known = (await session.governance.members()).find((member) => member.memberId === memberId);
+    return known ? [actions.removeMember(known)] : [];
   });
 }
