@@ -1,9 +1,11 @@
 import type * as pulumi from "@pulumi/pulumi";
+import type { Progress } from "../clients/stores/progress.ts";
 import type { StoreTarget } from "../clients/stores/target.ts";
 import { paddingWarning } from "../domain/data/padding.ts";
 import type { Encryption } from "../domain/data/publishedFile.ts";
 import type { DatasetFormat, EncryptionMode, Field } from "../domain/dataset.ts";
 import { UserError } from "../domain/errors.ts";
+import { sizeText } from "../domain/sizes.ts";
 import { defineProvider, type Call, type Failure, type ProviderConfig } from "./framework/provider.ts";
 import { DynamicResource } from "./framework/resource.ts";
 import { signedIn } from "./framework/session.ts";
@@ -16,6 +18,8 @@ export interface BlobLocation {
   readonly container: string;
 }
 
+export type StoreLocation = BlobLocation;
+
 export interface DatasetFilesArgs {
   /** Folder with the files, relative to the project folder or absolute. */
   directory: string;
@@ -23,7 +27,7 @@ export interface DatasetFilesArgs {
   fields: readonly Field[];
   /** A value that does not parse as its type is an error. */
   strict: boolean;
-  location: pulumi.Input<BlobLocation>;
+  location: pulumi.Input<StoreLocation>;
   encryption: EncryptionMode;
   /** CSE and CPK: the data encryption key, base64, secret. */
   key?: pulumi.Input<string>;
@@ -64,7 +68,7 @@ interface Inputs {
   format: DatasetFormat;
   fields: readonly Field[];
   strict: boolean;
-  location: BlobLocation;
+  location: StoreLocation;
   encryption: EncryptionMode;
   key?: string;
   /** Filled in by check. */
@@ -92,7 +96,7 @@ async function indexFile({ directory }: Inputs, kind: string): Promise<string> {
   return path.join(INDEX_FOLDER, `${sha256Hex(path.resolve(directory)).slice(0, 16)}.${kind}`);
 }
 
-async function target(location: BlobLocation, config: ProviderConfig): Promise<StoreTarget> {
+async function target(location: StoreLocation, config: ProviderConfig): Promise<StoreTarget> {
   return { ...location, credential: await signedIn(config) };
 }
 
@@ -105,21 +109,28 @@ function encryptionOf({ encryption: mode, key }: Inputs): Encryption {
 /** @param published digest of what the store held after the last publication, as far as this stack knows. */
 async function publish(inputs: Inputs, { config, progress }: Call, published?: string): Promise<Outputs> {
   const { publishFiles } = await import("../clients/stores/publish.ts");
+  const { container } = inputs.location;
   const result = await publishFiles({
     directory: inputs.directory,
     scan: await scan(inputs),
     target: await target(inputs.location, config),
     encryption: encryptionOf(inputs),
     last: { file: await indexFile(inputs, "published"), ...(published !== undefined && { contentDigest: published }) },
-    onProgress: (now) =>
-      progress(
-        `${inputs.location.container}: ${now.files} of ${now.totalFiles} files, ${now.bytes} of ${now.totalBytes} bytes`,
-      ),
+    onProgress: (now) => progress(`${container}: ${progressText(now)}`),
   });
-  progress(
-    `${inputs.location.container}: ${result.uploaded.count} files uploaded, ${result.deleted} removed, ${result.count} in all`,
-  );
+  progress(`${container}: ${result.uploaded.count} files uploaded, ${result.deleted} removed, ${result.count} in all`);
+  for (const name of result.foreign) {
+    progress(
+      `warning: ${container} also holds ${name}, which this stack did not write: the clean room reads it as part of the dataset`,
+    );
+  }
   return { count: result.count, bytes: result.bytes, publishedDigest: result.contentDigest };
+}
+
+function progressText({ files, totalFiles, bytes, totalBytes, bytesPerSecond, secondsLeft }: Progress): string {
+  const rate = bytesPerSecond === undefined ? "" : `, ${sizeText(bytesPerSecond)}/s`;
+  const left = secondsLeft === undefined ? "" : `, ${Math.ceil(secondsLeft)} s left`;
+  return `${files} of ${totalFiles} files, ${sizeText(bytes)} of ${sizeText(totalBytes)}${rate}${left}`;
 }
 
 export const provider = defineProvider<Inputs, Outputs>({
@@ -140,7 +151,8 @@ export const provider = defineProvider<Inputs, Outputs>({
         { format: inputs.format, fields: inputs.fields },
         { strict: inputs.strict, indexFile: await indexFile(inputs, "check") },
       );
-      for (const warning of warnings) progress(`warning: ${warning}`);
+      const padding = inputs.encryption === "CSE" ? paddingWarning(found.files) : undefined;
+      for (const warning of [...warnings, ...(padding ? [padding] : [])]) progress(`warning: ${warning}`);
       const failures: Failure[] = errors.map((reason) => ({ property: "directory", reason }));
       return { inputs: { ...inputs, contentDigest: found.contentDigest }, failures };
     },
