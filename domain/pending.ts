@@ -50,5 +50,5 @@ export const pendingQuery = (query: string, author: string): Pending => ({
 export const pendingVote = (run: string, query: string, approver: string): Pending => ({
   what: `run ${run} waits for ${approver} to approve query ${query}`,
   who: approver,
-  command: `cleanroom approve ${query} --stack ${approver} && pulumi up --stack ${approver}`,
+  command: `pulumi config set --path 'cleanroom:approvals["${query}"]' <digest it has reviewed> --stack ${approver} && pulumi up --stack ${approver}`,
 });

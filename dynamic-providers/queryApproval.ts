@@ -63,7 +63,7 @@ export const provider = defineProvider<Inputs, Outputs>({
         property: "digest",
         reason:
           `the approval of ${review.documentId} pins ${digest}, but the query's author now offers ${offered}. ` +
-          `Read the query again (stack output pendingApprovals, or cleanroom queries), then pin the new digest or remove the approval.`,
+          "Read the query again (without the approval it stands in the stack output pendingApprovals), then pin the new digest.",
       },
     ];
   },

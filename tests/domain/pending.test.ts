@@ -28,6 +28,7 @@ test("everything a stack can wait for says what is missing, who acts, and with w
   expect(pending.pendingVote("first", "woodgrove/mentions", "northwind")).toEqual({
     what: "run first waits for northwind to approve query woodgrove/mentions",
     who: "northwind",
-    command: "cleanroom approve woodgrove/mentions --stack northwind && pulumi up --stack northwind",
+    command:
+      "pulumi config set --path 'cleanroom:approvals[\"woodgrove/mentions\"]' <digest it has reviewed> --stack northwind && pulumi up --stack northwind",
   });
 });
