@@ -26,7 +26,7 @@ export interface KeyEncryptionKeyArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | compare with the contract's policy; create in the vault with the release policy, recovering a deleted key | other measurement or authority, or changed or disabled by hand: new version under the wanted policy | vault, name | soft delete | release policy, enabled |
+ * | compare with the contract's policy; create in the vault with the release policy, recovering a deleted key | other measurement or authority, or changed or disabled by hand: new version under the wanted policy | vault, name | soft delete | release policy, key operations, enabled, expiry |
  *
  * Older versions stay usable until the key has been wrapped again (see WrappedKey).
  */
@@ -75,7 +75,7 @@ export const provider = defineProvider<Inputs, Outputs>({
   async read(_id, { vaultUri, keyName, authority, measurement }, { config }) {
     const key = await (await openVault(vaultUri, config)).releaseKey(keyName);
     if (!key) return undefined;
-    const isAsWanted = key.enabled && sameJson(key.policy, releasePolicy(authority, measurement));
+    const isAsWanted = key.isIntact && sameJson(key.policy, releasePolicy(authority, measurement));
     return { inputs: isAsWanted ? {} : { measurement: FOREIGN_POLICY }, outputs: outputsOf(key) };
   },
 

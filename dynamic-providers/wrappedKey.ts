@@ -18,7 +18,7 @@ export interface WrappedKeyArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | wrap (RSA-OAEP-256), store, recovering a deleted secret; then switch off older versions of key and secret | other key or wrapping key, or overwritten by hand: wrap and store again | vault, name | soft delete | version, digest of the stored text |
+ * | wrap (RSA-OAEP-256), store, recovering a deleted secret; then switch off older versions of key and secret | other key or wrapping key, or overwritten by hand: wrap and store again | vault, name | soft delete | version, whether the stored text is ours |
  */
 export class WrappedKey extends DynamicResource {
   declare readonly secretName: pulumi.Output<string>;
@@ -60,8 +60,8 @@ export const provider = defineProvider<Inputs, Outputs>({
   async read(_id, { vaultUri, secretName, digest }, { config }) {
     const secret = await (await openVault(vaultUri, config)).secret(secretName);
     if (!secret) return undefined;
-    const found = sha256Hex(secret.value);
-    return { inputs: { stored: found === digest }, outputs: { version: secret.version, digest: found } };
+    // The digest stays that of what we stored: a second look must still see that the secret is another one.
+    return { inputs: { stored: sha256Hex(secret.value) === digest }, outputs: { version: secret.version, digest } };
   },
 
   async delete(_id, { vaultUri, secretName }, { config }) {

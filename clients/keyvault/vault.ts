@@ -13,7 +13,8 @@ export interface ReleaseKey {
   /** RSA public key; the private half never leaves the vault's hardware but to attested code. */
   readonly publicKey: JsonWebKey;
   readonly policy: ReleasePolicy;
-  readonly enabled: boolean;
+  /** Enabled, not expired, and good for nothing but wrapping, as it was made. */
+  readonly isIntact: boolean;
 }
 
 export interface StoredSecret {
@@ -23,18 +24,24 @@ export interface StoredSecret {
 
 const AZURE_VAULTS = /\.(vault|managedhsm)\.(azure\.net|azure\.cn|usgovcloudapi\.net)$/;
 const KEY_SIZE = 2048;
+const KEY_OPERATIONS = ["wrapKey"];
 /** Role assignments take minutes to reach a vault. */
-const PERMISSION_SECONDS = 300;
-const PERMISSION_RETRY_MS = 5000;
+const ROLE_DEADLINE_MS = 5 * 60_000;
+const ROLE_RETRY_MS = 5000;
 const POLL = { intervalInMs: 500 };
 
 /** Keys and secrets of one vault, as its owner. */
 export class Vault {
   readonly #keys: KeyClient;
   readonly #secrets: SecretClient;
+  readonly #roleDeadlineMs: number;
 
-  /** @param vaultUri `https://…/` */
-  constructor(vaultUri: string, credential: TokenCredential) {
+  /**
+   * @param vaultUri `https://…/`
+   * @param options `roleDeadlineMs`: how long to wait for a role that was just assigned. Default 5 minutes.
+   */
+  constructor(vaultUri: string, credential: TokenCredential, { roleDeadlineMs = ROLE_DEADLINE_MS } = {}) {
+    this.#roleDeadlineMs = roleDeadlineMs;
     // Only vaults of Azure itself have names under the domain that their sign-in challenge names.
     const options = { disableChallengeResourceVerification: !AZURE_VAULTS.test(new URL(vaultUri).hostname) };
     this.#keys = new KeyClient(vaultUri, credential, options);
@@ -47,13 +54,13 @@ export class Vault {
    */
   async ensureReleaseKey(name: string, policy: ReleasePolicy): Promise<ReleaseKey> {
     const known = await this.releaseKey(name);
-    if (known?.enabled && sameJson(known.policy, policy)) return known;
+    if (known?.isIntact && sameJson(known.policy, policy)) return known;
     if (!known) await this.#recoverKey(name);
-    const created = await whenPermitted(() =>
+    const created = await this.#whenPermitted(() =>
       this.#keys.createKey(name, "RSA-HSM", {
         keySize: KEY_SIZE,
         exportable: true,
-        keyOps: ["wrapKey"],
+        keyOps: KEY_OPERATIONS,
         releasePolicy: {
           encodedPolicy: Buffer.from(JSON.stringify(policy)),
           contentType: "application/json; charset=utf-8",
@@ -65,7 +72,7 @@ export class Vault {
 
   /** The newest version; `undefined` when there is none (or it was deleted). */
   async releaseKey(name: string): Promise<ReleaseKey | undefined> {
-    const key = await unlessMissing(whenPermitted(() => this.#keys.getKey(name)));
+    const key = await unlessMissing(this.#whenPermitted(() => this.#keys.getKey(name)));
     return key && releaseKeyOf(key);
   }
 
@@ -85,7 +92,7 @@ export class Vault {
   /** Stores a new version, recovering a deleted secret of that name first, and switches the older ones off. */
   async putSecret(name: string, value: string): Promise<string> {
     if (!(await this.secret(name))) await this.#recoverSecret(name);
-    const stored = await whenPermitted(() => this.#secrets.setSecret(name, value));
+    const stored = await this.#whenPermitted(() => this.#secrets.setSecret(name, value));
     const version = stored.properties.version!;
     for await (const other of this.#secrets.listPropertiesOfSecretVersions(name)) {
       if (other.version !== version && other.enabled)
@@ -94,9 +101,9 @@ export class Vault {
     return version;
   }
 
-  /** The newest version, if it is enabled. */
+  /** The newest version, if it is enabled and valid. */
   async secret(name: string): Promise<StoredSecret | undefined> {
-    const secret = await unlessMissing(whenPermitted(() => this.#secrets.getSecret(name)));
+    const secret = await unlessMissing(this.#whenPermitted(() => this.#secrets.getSecret(name)));
     if (secret?.value === undefined) return undefined;
     return { version: secret.properties.version!, value: secret.value };
   }
@@ -107,25 +114,39 @@ export class Vault {
     await poller?.pollUntilDone();
   }
 
+  /** A role that was just assigned takes its time; one that never was is still missing when the time is over. */
+  async #whenPermitted<T>(call: () => Promise<T>): Promise<T> {
+    const deadline = Date.now() + this.#roleDeadlineMs;
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        if (!lacksRole(error) || Date.now() >= deadline) throw error;
+        await sleep(ROLE_RETRY_MS);
+      }
+    }
+  }
+
   async #recoverKey(name: string): Promise<void> {
-    const deleted = await unlessMissing(whenPermitted(() => this.#keys.getDeletedKey(name)));
+    const deleted = await unlessMissing(this.#whenPermitted(() => this.#keys.getDeletedKey(name)));
     if (deleted) await (await this.#keys.beginRecoverDeletedKey(name, POLL)).pollUntilDone();
   }
 
   async #recoverSecret(name: string): Promise<void> {
-    const deleted = await unlessMissing(whenPermitted(() => this.#secrets.getDeletedSecret(name)));
+    const deleted = await unlessMissing(this.#whenPermitted(() => this.#secrets.getDeletedSecret(name)));
     if (deleted) await (await this.#secrets.beginRecoverDeletedSecret(name, POLL)).pollUntilDone();
   }
 }
 
-function releaseKeyOf({ id, key, properties }: KeyVaultKey): ReleaseKey {
+function releaseKeyOf({ id, key, keyOperations, properties }: KeyVaultKey): ReleaseKey {
   const { encodedPolicy } = properties.releasePolicy ?? {};
+  const isExpired = properties.expiresOn !== undefined && properties.expiresOn.getTime() <= Date.now();
   const base64url = (part: Uint8Array | undefined): string => Buffer.from(part ?? []).toString("base64url");
   return {
     id: id!,
     publicKey: { kty: "RSA", n: base64url(key?.n), e: base64url(key?.e) },
     policy: JSON.parse(Buffer.from(encodedPolicy ?? []).toString("utf8") || "{}") as ReleasePolicy,
-    enabled: properties.enabled ?? false,
+    isIntact: properties.enabled === true && !isExpired && sameJson(keyOperations, KEY_OPERATIONS),
   };
 }
 
@@ -134,31 +155,19 @@ interface ServiceError {
   readonly code?: string;
 }
 
-/** No such key, secret or vault; a disabled secret is as good as missing. */
+/** No such key, secret or vault; a secret that nobody may read (disabled, expired) is as good as missing. */
 async function unlessMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    const { statusCode, code } = error as ServiceError;
-    const isDisabled = statusCode === 403 && /SecretDisabled|disabled secret/i.test(String((error as Error).message));
-    if (statusCode === 404 || code === "ENOTFOUND" || isDisabled) return undefined;
+    const { statusCode, code, message } = error as Error & ServiceError;
+    const isUnreadable = statusCode === 403 && /(disabled|expired) secret|secret that is not yet valid/i.test(message);
+    if (statusCode === 404 || code === "ENOTFOUND" || isUnreadable) return undefined;
     throw error;
   }
 }
 
-async function whenPermitted<T>(call: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + PERMISSION_SECONDS * 1000;
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      const { statusCode } = error as ServiceError;
-      const isPropagating =
-        statusCode === 403 &&
-        /ForbiddenByRbac|not authorized/i.test(String((error as Error).message)) &&
-        Date.now() < deadline;
-      if (!isPropagating) throw error;
-      await sleep(PERMISSION_RETRY_MS);
-    }
-  }
+function lacksRole(error: unknown): boolean {
+  const { statusCode, message } = error as Error & ServiceError;
+  return statusCode === 403 && /ForbiddenByRbac|not authorized/i.test(message);
 }

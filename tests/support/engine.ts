@@ -3,6 +3,9 @@ import { sameJson } from "../../domain/json.ts";
 
 type Properties = Record<string, unknown>;
 
+/** What the engine sends for a value that is only known after `up`. */
+export const UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+
 export type Step = "same" | "create" | "update" | "replace";
 
 /**
