@@ -163,7 +163,11 @@ export const provider = defineProvider<Inputs, Outputs>({
     return { id: `${inputs.location.blobEndpoint}${inputs.location.container}`, outputs };
   },
 
-  update: async (_id, olds, inputs, call) => ({ outputs: await publish(inputs, call, olds.publishedDigest) }),
+  async update(_id, olds, inputs, call) {
+    // After drift the store has to be looked at again, whatever is remembered of it.
+    const published = olds.contentDigest === DRIFTED ? undefined : olds.publishedDigest;
+    return { outputs: await publish(inputs, call, published) };
+  },
 
   async read(_id, olds, { config }) {
     const { readPublished } = await import("../clients/stores/verify.ts");

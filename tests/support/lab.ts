@@ -56,8 +56,8 @@ export class Lab {
     this.operator = operator;
   }
 
-  /** A node has started; nobody is active and the service is not open. */
-  static async bare(): Promise<Lab> {
+  /** No network yet: only somebody who can sign in people. */
+  static async signedIn(): Promise<Lab> {
     const host = await openSandboxHost(path.join(fs.mkdtempSync(path.join(os.tmpdir(), "provider lab ")), "state"));
     const [ccfOperator, operator] = await Promise.all([
       createMemberIdentity({ name: "ccfoperator", validityDays: 1, encryptionKey: true }),
@@ -67,6 +67,12 @@ export class Lab {
     await lab.entra.start();
     await lab.ccf.start();
     lab.#signIn();
+    return lab;
+  }
+
+  /** A node has started; nobody is active and the service is not open. */
+  static async bare(): Promise<Lab> {
+    const lab = await Lab.signedIn();
     await lab.startNode();
     return lab;
   }
