@@ -163,7 +163,8 @@ const common = {
   tags: z.record(z.string(), z.string()).default({}),
 };
 
-const operatorSchema = z.object({
+/** Keys of an operator's stack. */
+export const operatorSchema = z.object({
   ...common,
   contractId: name.default("analytics"),
   collaborators: z.array(
@@ -182,7 +183,8 @@ const operatorSchema = z.object({
   memberKey: z.string().optional(),
 });
 
-const collaboratorSchema = z.object({
+/** Keys of a collaborator's stack. */
+export const collaboratorSchema = z.object({
   ...common,
   email,
   attestationAuthority: z.url({ protocol: /^https$/ }).default(DEFAULT_ATTESTATION_AUTHORITY),
