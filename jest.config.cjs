@@ -25,4 +25,7 @@ module.exports = {
   moduleNameMapper: { "^cborg$": "<rootDir>/node_modules/cborg/cborg.js" },
   transformIgnorePatterns: [`/node_modules/(?!(${esmOnly.join("|")})/)`],
   testTimeout: 30000,
+  maxWorkers: 2,
+  // A suite that fails before it stops its servers must not keep the run alive for ever.
+  forceExit: true,
 };
