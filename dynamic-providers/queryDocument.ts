@@ -27,7 +27,7 @@ export interface QueryDocumentArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | put, propose to all owners | – | content changed: next revision | withdraw while open, else disable own consent | state, content |
+ * | put, propose to all owners | – | content changed: proposed anew while open, else next revision | withdraw while open, else disable own consent | state, content |
  */
 export class QueryDocument extends DynamicResource {
   declare readonly documentId: pulumi.Output<string>;

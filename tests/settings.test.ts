@@ -2,6 +2,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { parse as parseYaml } from "yaml";
 import { UserError } from "../domain/errors.ts";
+import { DEFAULT_ATTESTATION_AUTHORITY } from "../domain/keys.ts";
 import { parseSettings, type CollaboratorSettings, type OperatorSettings, type Settings } from "../settings.ts";
 
 const root = path.join(__dirname, "..");
@@ -96,13 +97,14 @@ function problems(values: Values): string[] {
 
 describe("a collaborator's settings", () => {
   test("are the configuration, with defaults", () => {
-    expect(collaborator({})).toEqual({
+    expect(collaborator({})).toMatchObject({
       role: "collaborator",
       persona: "woodgrove",
       collaboration: "analytics",
       location: "westeurope",
       tags: {},
       email: "wanda@woodgrove.example",
+      attestationAuthority: DEFAULT_ATTESTATION_AUTHORITY,
       operator: { kind: "stack", stack: "operator" },
       collaborators: { northwind: { kind: "stack", stack: "northwind" } },
       datasets: [
@@ -176,7 +178,7 @@ describe("a collaborator's settings", () => {
 
 describe("an operator's settings", () => {
   test("are the configuration, with defaults and the digests of its artifacts", () => {
-    expect(parse(operator)).toEqual({
+    expect(parse(operator)).toMatchObject({
       role: "operator",
       persona: "operator",
       collaboration: "analytics",
@@ -278,6 +280,11 @@ describe("a mistake is told by its key:", () => {
         ],
       },
       /^cleanroom:collaborators names northwind more than once$/,
+    ],
+    [
+      "an attestation service without TLS",
+      { ...woodgrove, attestationAuthority: "http://attest.example" },
+      /^cleanroom:attestationAuthority: /,
     ],
     [
       "a name that Azure would not take",
