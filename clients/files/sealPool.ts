@@ -1,10 +1,10 @@
 import { Worker } from "node:worker_threads";
-import type { SealJob } from "./sealBlocks.ts";
+import { movable, type FileRange, type SealJob, type SealTarget } from "./sealBlocks.ts";
 import type { SealReply, SealRequest } from "./sealWorker.ts";
 
 interface Waiting {
   readonly request: SealRequest;
-  readonly resolve: (buffer: Buffer) => void;
+  readonly resolve: (target: SealTarget) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -22,15 +22,24 @@ export class SealPool {
   }
 
   /** Encrypts into the memory of `buffer`, which is detached; the same memory comes back as another buffer. */
-  seal(job: SealJob, buffer: Buffer): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      this.queue.push({ request: { job, buffer: buffer.buffer as ArrayBuffer }, resolve, reject });
-      this.dispatch();
-    });
+  async seal(job: SealJob, buffer: Buffer): Promise<Buffer> {
+    return Buffer.from((await this.request(job, buffer.buffer as ArrayBuffer)) as ArrayBuffer);
+  }
+
+  /** Encrypts into a file that is open for writing; its bytes never pass through this thread. */
+  async sealToFile(job: SealJob, range: FileRange): Promise<void> {
+    await this.request(job, range);
   }
 
   async close(): Promise<void> {
     await Promise.all(this.all.map((worker) => worker.terminate()));
+  }
+
+  private request(job: SealJob, target: SealTarget): Promise<SealTarget> {
+    return new Promise((resolve, reject) => {
+      this.queue.push({ request: { job, target }, resolve, reject });
+      this.dispatch();
+    });
   }
 
   private dispatch(): void {
@@ -54,9 +63,9 @@ export class SealPool {
 
   private run(worker: Worker, { request, resolve, reject }: Waiting): void {
     const done = () => worker.off("message", onMessage).off("error", onFailure).off("exit", onFailure);
-    const onMessage = ({ buffer, error }: SealReply) => {
+    const onMessage = ({ target, error }: SealReply) => {
       done();
-      if (error === undefined) resolve(Buffer.from(buffer));
+      if (error === undefined) resolve(target);
       else reject(new Error(error));
       this.idle.push(worker);
       this.dispatch();
@@ -66,6 +75,6 @@ export class SealPool {
       reject(new Error("a thread that encrypts has stopped", { cause }));
     };
     worker.on("message", onMessage).on("error", onFailure).on("exit", onFailure);
-    worker.postMessage(request, [request.buffer]);
+    worker.postMessage(request, movable(request.target));
   }
 }

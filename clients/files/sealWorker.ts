@@ -1,28 +1,28 @@
 import { parentPort, workerData } from "node:worker_threads";
-import { sealBlocks, type SealJob } from "./sealBlocks.ts";
+import { movable, sealBlocks, type SealJob, type SealTarget } from "./sealBlocks.ts";
 
-/** The buffer travels to the worker and back without a copy. */
+/** A buffer travels to the worker and back without a copy. */
 export interface SealRequest {
   readonly job: SealJob;
-  readonly buffer: ArrayBuffer;
+  readonly target: SealTarget;
 }
 
 export interface SealReply {
-  readonly buffer: ArrayBuffer;
+  readonly target: SealTarget;
   readonly error?: string;
 }
 
 const { key } = workerData as { key: Uint8Array };
 
-parentPort!.on("message", ({ job, buffer }: SealRequest) => {
+parentPort!.on("message", ({ job, target }: SealRequest) => {
   try {
-    sealBlocks(job, key, Buffer.from(buffer));
-    reply({ buffer });
+    sealBlocks(job, key, "fd" in target ? target : Buffer.from(target));
+    reply({ target });
   } catch (error) {
-    reply({ buffer, error: (error as Error).message });
+    reply({ target, error: (error as Error).message });
   }
 });
 
 function reply(message: SealReply): void {
-  parentPort!.postMessage(message, [message.buffer]);
+  parentPort!.postMessage(message, movable(message.target));
 }

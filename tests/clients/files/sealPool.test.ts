@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { encryptedSize } from "../../../domain/data/blockFormat.ts";
+import { blockOffset, encryptedSize } from "../../../domain/data/blockFormat.ts";
 import { openBlocks } from "../../../clients/files/openBlocks.ts";
 import { sealBlocks, sealedLength, type SealJob } from "../../../clients/files/sealBlocks.ts";
 import { SealPool } from "../../../clients/files/sealPool.ts";
@@ -46,6 +46,27 @@ test("threads encrypt as this thread does, parts of a file in any order", async 
   const parts = await Promise.all(jobs.map((part) => pool.seal(part, Buffer.allocUnsafeSlow(sealedLength(part)))));
   await pool.close();
   expect((await decrypted(Buffer.concat(parts))).equals(PLAIN)).toBe(true);
+});
+
+test("threads write ciphertext to a file, in any order and beside what is there", async () => {
+  const target = path.join(folder.directory, "ciphertext");
+  const output = fs.openSync(target, "w");
+  const pool = new SealPool(KEY, 2);
+  const jobs = [2, 0, 1].map((firstBlock) => ({ ...job, firstBlock, blocks: 1, last: firstBlock === 2 }));
+  await Promise.all(
+    jobs.map((part) => pool.sealToFile(part, { fd: output, position: 3 + blockOffset(part.firstBlock, BLOCK) })),
+  );
+  await pool.close();
+  fs.closeSync(output);
+  const written = fs.readFileSync(target);
+  expect(written).toHaveLength(3 + encryptedSize(PLAIN.length, BLOCK));
+  expect((await decrypted(written.subarray(3))).equals(PLAIN)).toBe(true);
+});
+
+test("a file that cannot be written fails the job", async () => {
+  const pool = new SealPool(KEY, 1);
+  await expect(pool.sealToFile(job, { fd, position: 0 })).rejects.toThrow("EBADF");
+  await pool.close();
 });
 
 test("the buffer's memory goes there and comes back", async () => {

@@ -5,6 +5,7 @@ import {
   blockCount,
   blockCountOf,
   blockOffset,
+  CIPHER_SLICE,
   DamagedCiphertextError,
   decryptBlock,
   DEFAULT_BLOCK_SIZE,
@@ -116,8 +117,14 @@ test("the bytes are nonce, AES-256-GCM ciphertext of the zero-filled block, tag;
 });
 
 test("a block larger than a slice of the cipher is one message", () => {
-  const plain = randomBytes(200_000);
-  expect(decryptFile(encryptFile(plain, 150_000), 150_000).equals(plain)).toBe(true);
+  const blockSize = 2 * CIPHER_SLICE + 5;
+  const plain = randomBytes(blockSize + 5);
+  const file = encryptFile(plain, blockSize);
+  const decipher = createDecipheriv("aes-256-gcm", KEY, file.subarray(0, NONCE_LENGTH));
+  decipher.setAuthTag(file.subarray(NONCE_LENGTH + blockSize, BLOCK_OVERHEAD + blockSize));
+  const whole = [decipher.update(file.subarray(NONCE_LENGTH, NONCE_LENGTH + blockSize)), decipher.final()];
+  expect(Buffer.concat(whole).equals(plain.subarray(0, blockSize))).toBe(true);
+  expect(decryptFile(file, blockSize).equals(plain)).toBe(true);
 });
 
 describe("detected by the format", () => {
