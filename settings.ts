@@ -48,6 +48,8 @@ export interface OperatorSettings extends CommonSettings {
   };
   /** The artifacts that make a CCF network a clean room governance service. */
   readonly governanceService: { readonly constitution: PinnedFile; readonly application: PinnedFile };
+  /** Version of the clean room's agent: image, chart and therefore measurement. */
+  readonly cleanRoomRelease: string;
 }
 
 export interface DatasetSettings {
@@ -62,6 +64,8 @@ export interface DatasetSettings {
   readonly allowedFields: readonly string[];
   /** A value that does not parse as its type is an error instead of a warning. */
   readonly strict: boolean;
+  /** CSE and CPK: raise it for a new data encryption key, with which everything is encrypted and published again. */
+  readonly keyGeneration: number;
 }
 
 export interface QuerySettings {
@@ -109,6 +113,8 @@ export interface SettingsFiles {
 }
 
 const NAMESPACE = "cleanroom";
+/** The release this program was written for. */
+const CLEAN_ROOM_RELEASE = "8.0.0";
 const KNOWN_PERSONAS: Readonly<Record<string, "operator" | "collaborator">> = {
   operator: "operator",
   northwind: "collaborator",
@@ -147,6 +153,7 @@ const dataset = z.strictObject({
   schema: z.array(z.strictObject({ name: z.string().min(1), type: z.enum(FIELD_TYPES) })),
   allowedFields: z.array(z.string()),
   strict: z.boolean().default(false),
+  keyGeneration: z.int("expected a whole number").min(0, "expected 0 or more").default(0),
 });
 
 const run = z
@@ -179,6 +186,10 @@ export const operatorSchema = z.object({
     })
     .optional(),
   governanceService: z.strictObject({ constitution: z.string().min(1), application: z.string().min(1) }),
+  cleanRoomRelease: z
+    .string()
+    .regex(/^\d+\.\d+\.\d+$/, "expected a version such as 8.0.0, quoted")
+    .default(CLEAN_ROOM_RELEASE),
   /** PEM, secret; only its presence is looked at here. */
   memberKey: z.string().optional(),
 });

@@ -66,6 +66,7 @@ export class Dataset extends pulumi.ComponentResource {
               contractId,
               store: documentBase,
               dataset: args.dataset,
+              generation: shape.keyGeneration,
               ...args.release,
             },
             parent,

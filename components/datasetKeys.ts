@@ -18,6 +18,8 @@ export interface DatasetKeysArgs {
   store: string;
   /** Name of the dataset in the collaboration. */
   dataset: string;
+  /** Of the data encryption key: another number makes another key. */
+  generation: number;
   /** Attestation service whose tokens release the key. */
   authority: string;
   /** Hex SHA-256 of the clean room's policy. */
@@ -41,7 +43,11 @@ export class DatasetKeys extends pulumi.ComponentResource {
     const secretName = wrappedKeyName(args.store, keyName);
     const owned = { parent: this, dependsOn: [...environment.ownerGrants] };
 
-    const dataKey = new DataEncryptionKey(`${name}-dek`, { dataset: args.dataset }, { parent: this });
+    const dataKey = new DataEncryptionKey(
+      `${name}-dek`,
+      { dataset: args.dataset, generation: args.generation },
+      { parent: this },
+    );
     const wrappingKey = new KeyEncryptionKey(
       `${name}-kek`,
       { vaultUri, keyName, authority, measurement, consortium, contractId },

@@ -16,6 +16,8 @@ export interface DatasetShape {
   encryption: EncryptionMode;
   /** A value that does not parse as its type is an error. */
   strict: boolean;
+  /** CSE and CPK: another number makes another data encryption key. */
+  keyGeneration: number;
 }
 
 export interface PublicationArgs {

@@ -13,9 +13,9 @@ import type { OperatorSettings } from "../settings.ts";
 import { collaboratorHandoff } from "./handoffs.ts";
 import { trustedRoots } from "./trustedRoots.ts";
 
-/** Release of the clean room images, charts and policies this program deploys. */
-const RELEASE = "8.0.0";
-const IMAGES = { registry: "mcr.microsoft.com/azurecleanroom", tag: RELEASE };
+const REGISTRY = "mcr.microsoft.com/azurecleanroom";
+/** Release of the network's images. Not a setting: a network of another one is not updated but joined by new nodes. */
+const IMAGES = { registry: REGISTRY, tag: "8.0.0" };
 
 export interface OperatorOutputs {
   handoff: unknown;
@@ -47,15 +47,19 @@ export async function operator(settings: OperatorSettings): Promise<OperatorOutp
     tokenIssuerRoots: trustedRoots(),
     existing: existingNetwork(settings),
   });
-  const contract = new AnalyticsContract(persona, { consortium, contractId, images: IMAGES });
+  const contract = new AnalyticsContract(persona, {
+    consortium,
+    contractId,
+    images: { registry: REGISTRY, tag: settings.cleanRoomRelease },
+  });
   const cluster = new CleanRoomCluster(`${persona}-cluster`, {
     resourceGroupName: environment.resourceGroupName,
     subscriptionId: environment.subscriptionId,
     location,
     tags,
     agent: contract.agent,
-    chart: `oci://${IMAGES.registry}/workloads/helm/cleanroom-spark-analytics-agent`,
-    chartVersion: RELEASE,
+    chart: `oci://${REGISTRY}/workloads/helm/cleanroom-spark-analytics-agent`,
+    chartVersion: settings.cleanRoomRelease,
   });
   const member = { consortium: consortium.access, signer: consortium.signer };
   const governed: pulumi.CustomResourceOptions = {

@@ -108,8 +108,8 @@ describe("a collaborator's settings", () => {
       operator: { kind: "stack", stack: "operator" },
       collaborators: { northwind: { kind: "stack", stack: "northwind" } },
       datasets: [
-        { ...source, store: "azureBlob", format: "csv", strict: false },
-        { ...sink, store: "azureBlob", format: "csv", strict: false },
+        { ...source, store: "azureBlob", format: "csv", strict: false, keyGeneration: 0 },
+        { ...sink, store: "azureBlob", format: "csv", strict: false, keyGeneration: 0 },
       ],
       queries: [
         {
@@ -192,6 +192,7 @@ describe("an operator's settings", () => {
         constitution: { path: "constitution.js", digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
         application: { path: "app.json", digest: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) },
       },
+      cleanRoomRelease: "8.0.0",
     });
   });
 

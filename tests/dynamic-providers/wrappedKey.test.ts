@@ -19,7 +19,7 @@ let vault: Vault;
 let log: jest.SpyInstance;
 beforeAll(async () => {
   log = jest.spyOn(console, "log").mockImplementation(() => undefined);
-  lab = await Lab.bare();
+  lab = await Lab.signedIn();
   vaults = await Vaults.start(lab, "northwind", "woodgrove");
   vault = new Vault(vaults.uri("northwind"), azureCredential(PERSONAS.northwind));
 });
