@@ -85,19 +85,19 @@ export const provider = defineProvider<Inputs, Outputs>({
 
   async create(inputs, call) {
     await requireApproval(inputs, call);
-    const client = await analytics(inputs, call);
     const { documentId, runId, from, to } = inputs;
-    const submitted = await client.run(documentId, { runId, ...(from && to && { startDate: from, endDate: to }) });
-    call.progress(
-      `run ${runId} of ${documentId}: ${submitted.isKnown ? "submitted before" : "submitted"} as ${submitted.jobId}`,
-    );
-    const status = await finished(client, submitted.jobId, inputs, call);
-    return { id: runId, outputs: await outcome(client, submitted, status, inputs) };
+    return withCleanRoom(inputs, call, async (client) => {
+      const submitted = await client.run(documentId, { runId, ...(from && to && { startDate: from, endDate: to }) });
+      call.progress(
+        `run ${runId} of ${documentId}: ${submitted.isKnown ? "submitted before" : "submitted"} as ${submitted.jobId}`,
+      );
+      const status = await finished(client, submitted.jobId, inputs, call);
+      return { id: runId, outputs: await outcome(client, submitted, status, inputs) };
+    });
   },
 
   async read(runId, olds, call) {
-    const client = await analytics(olds, call);
-    const history = await client.runs(olds.documentId);
+    const history = await withCleanRoom(olds, call, (client) => client.runs(olds.documentId));
     const isKnown = history?.runs.some((run) => run.runId === runId || run.runId.endsWith(runId.toLowerCase()));
     if (!isKnown) call.progress(`run ${runId}: no longer in the clean room's history, kept as recorded`);
     const { state, rowsRead, rowsWritten, resultPath, finishedAt } = olds;
@@ -127,13 +127,19 @@ function requireApproval({ consortium, documentId, digest }: Inputs, { config }:
   });
 }
 
-async function analytics(
+async function withCleanRoom<T>(
   { analytics: { endpoint, caCertificate } }: Inputs,
   { config }: Call,
-): Promise<AnalyticsClient> {
+  use: (client: AnalyticsClient) => Promise<T>,
+): Promise<T> {
   const { AnalyticsClient } = await import("../clients/analytics.ts");
   const { userTokenSource } = await import("../clients/azure/credential.ts");
-  return new AnalyticsClient({ endpoint, caCertificate, token: userTokenSource(await signedIn(config)) });
+  const client = new AnalyticsClient({ endpoint, caCertificate, token: userTokenSource(await signedIn(config)) });
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
 }
 
 async function finished(

@@ -63,7 +63,7 @@ describe("values on their way to the engine", () => {
 
   test.each<[string, unknown, string]>([
     ["undefined in a list", [1, undefined], "a.b[1] holds a undefined"],
-    ["a hole in a list", [, 1], "a.b[0] holds a undefined"],
+    ["a hole in a list", Array(2).fill(1, 1), "a.b[0] holds a undefined"],
     ["a buffer", Buffer.from("key"), "a.b holds a Buffer"],
     ["bytes", new Uint8Array(1), "a.b holds a Uint8Array"],
     ["a date", new Date(0), "a.b holds a Date"],

@@ -68,6 +68,7 @@ export const issuerInputs = (lab: Lab, storage: Storage): object => ({
 export class CleanRoomLab {
   readonly analytics: { endpoint: string; caCertificate: string };
   readonly issuerUrl: string;
+  readonly #clients: AnalyticsClient[] = [];
   readonly #lab: Lab;
   readonly #service: SandboxCleanRoom;
 
@@ -117,7 +118,12 @@ export class CleanRoomLab {
   }
 
   client(persona: PersonaName): AnalyticsClient {
-    return new AnalyticsClient({ ...this.analytics, token: userTokenSource(azureCredential(PERSONAS[persona])) });
+    const client = new AnalyticsClient({
+      ...this.analytics,
+      token: userTokenSource(azureCredential(PERSONAS[persona])),
+    });
+    this.#clients.push(client);
+    return client;
   }
 
   /** The identity the clean room takes to reach an organisation's data, as its owner sets it up. */
@@ -138,6 +144,7 @@ export class CleanRoomLab {
   }
 
   stop(): Promise<void> {
+    for (const client of this.#clients) client.close();
     return this.#service.stop();
   }
 }
