@@ -27,9 +27,25 @@ const commands: Record<Operation, { args: string[]; value: string }> = {
  * Measures the engine's floor: `resources` dynamic resources that do nothing, on a file backend of its own.
  * @param rounds how often the whole life of the stack is repeated
  */
-export async function engineFloor(resources: number, rounds: number): Promise<Times> {
-  const times = Object.fromEntries(operations.map((operation) => [operation, [] as number[]])) as Times;
-  await withTemporaryFolder("floor", async (folder) => {
+export function engineFloor(resources: number, rounds: number): Promise<Times> {
+  return withFloor(resources, async (measure) => {
+    const times = Object.fromEntries(operations.map((operation) => [operation, [] as number[]])) as Times;
+    for (let round = 0; round < rounds; round++) {
+      for (const operation of operations) times[operation].push(await measure(operation));
+    }
+    return times;
+  });
+}
+
+/**
+ * Gives `action` a stack of `resources` dynamic resources that do nothing, to measure beside something else.
+ * @param action gets a function that runs one operation and returns its wall time in seconds; begins with `create`.
+ */
+export function withFloor<T>(
+  resources: number,
+  action: (measure: (operation: Operation) => Promise<number>) => Promise<T>,
+): Promise<T> {
+  return withTemporaryFolder("floor", async (folder) => {
     await fs.cp(path.join(root, "bench", "floor"), folder, { recursive: true });
     await fs.writeFile(path.join(folder, "package.json"), JSON.stringify({ type: "module", main: "index.ts" }));
     await fs.mkdir(path.join(folder, "state"));
@@ -40,15 +56,11 @@ export async function engineFloor(resources: number, rounds: number): Promise<Ti
       FLOOR_RESOURCES: String(resources),
     };
     await pulumi(["stack", "init", "floor"], folder, env);
-    for (let round = 0; round < rounds; round++) {
-      for (const operation of operations) {
-        const { args, value } = commands[operation];
-        const seconds = await pulumi([...args, "--stack", "floor"], folder, { ...env, FLOOR_VALUE: value });
-        times[operation].push(seconds);
-      }
-    }
+    return action((operation) => {
+      const { args, value } = commands[operation];
+      return pulumi([...args, "--stack", "floor"], folder, { ...env, FLOOR_VALUE: value });
+    });
   });
-  return times;
 }
 
 /** Runs the Pulumi CLI to its end, without a terminal; returns its wall time in seconds, throws with its output when it fails. */

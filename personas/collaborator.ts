@@ -46,9 +46,12 @@ type Queries = ReadonlyMap<string, pulumi.Output<SharedQuery>>;
 export async function collaborator(settings: CollaboratorSettings): Promise<CollaboratorOutputs> {
   const { persona, email, location, tags } = settings;
   const operatorName = settings.operator.kind === "stack" ? settings.operator.stack : "operator";
-  const consortium = (await operatorHandoff(settings.operator))?.consortium;
-  const partners = await partnerHandoffs(settings);
-  const last = await ownHandoff();
+  const [hosted, partners, last] = await Promise.all([
+    operatorHandoff(settings.operator),
+    partnerHandoffs(settings),
+    ownHandoff(),
+  ]);
+  const consortium = hosted?.consortium;
 
   const usesAzure = settings.datasets.some((dataset) => dataset.store === "azureBlob");
   const environment = usesAzure

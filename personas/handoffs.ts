@@ -7,8 +7,6 @@ import {
 } from "../domain/handoff.ts";
 import type { HandoffSource } from "../settings.ts";
 
-const references = new Map<string, pulumi.StackReference>();
-
 /** What the operator says, or `undefined` while it has said nothing. */
 export async function operatorHandoff(source: HandoffSource): Promise<OperatorHandoff | undefined> {
   const found = await receive(source);
@@ -28,21 +26,21 @@ export function ownHandoff(): Promise<CollaboratorHandoff | undefined> {
 
 async function receive(source: HandoffSource): Promise<{ origin: string; value: unknown } | undefined> {
   if (source.kind === "document") return { origin: source.origin, value: source.value };
-  const name = qualified(source.stack);
-  if (!(await exists(name))) return undefined;
-  let reference = references.get(name);
-  if (!reference) references.set(name, (reference = new pulumi.StackReference(name)));
-  const { value } = await reference.getOutputDetails("handoff");
+  const value = (await stackOutputs(qualified(source.stack)))?.["handoff"];
   return value === undefined ? undefined : { origin: `Stack ${source.stack}`, value };
 }
 
-/** A reference to a stack that does not exist fails the whole program; not to be there yet is a normal state here. */
-async function exists(stack: string): Promise<boolean> {
+/**
+ * The outputs of a stack, or `undefined` while there is none of that name: not to be there yet is a normal state here.
+ * This is what a StackReference asks the engine, which fails the whole program then, and reads every state twice if asked
+ * beforehand.
+ */
+async function stackOutputs(name: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   try {
-    await pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", { name: stack });
-    return true;
+    const { outputs } = await pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", { name });
+    return outputs;
   } catch (error) {
-    if (/unknown stack/.test(String(error))) return false;
+    if (/unknown stack/.test(String(error))) return undefined;
     throw error;
   }
 }

@@ -15,7 +15,7 @@ export const mayImport = {
   demos: ["demos", "clients", "domain", "."],
   sandbox: ["sandbox", "domain"],
   cli: ["cli", "sandbox", "demos", "policies", "clients", "domain", "."],
-  bench: ["bench", "demos", "clients", "domain", "."],
+  bench: ["bench", "cli", "demos", "clients", "domain", "."],
   tools: ["tools"],
 };
 
