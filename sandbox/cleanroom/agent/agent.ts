@@ -71,7 +71,7 @@ export class Agent {
     const known = book.find(jobId);
     if (known) return book.status(known);
     const approved = await checkQuery(this.options, named, dates);
-    const secretIds = await grantAccess(this.options, approved);
+    const secretIds = await grantAccess(this.options, named, approved);
     await governance.audit(AUDIT_SOURCE, `Starting query execution for queryId: ${queryId}. Job id: ${runId}`);
     if (request.dryRun) return dryRunAnswer(jobId);
     // Another request with the same run id may have come first meanwhile.

@@ -2,7 +2,7 @@ import crypto from "node:crypto";
 import { federatedToken, type TokenEnvironment } from "../data/tokens.ts";
 import { unwrapDek } from "../data/keys.ts";
 import { parseDateRange, type DateRange } from "../dates.ts";
-import { parseDataset, parseQuery, parseSegments, type Dataset } from "../documents.ts";
+import { parseDataset, parseQuery, parseSegments, type Dataset, type EncryptionKeys } from "../documents.ts";
 import type { QuerySegment } from "../engine/contracts.ts";
 import { AgentError } from "../errors.ts";
 import type { AcceptedDocument, Governance } from "../governance.ts";
@@ -157,14 +157,19 @@ function usableDataset(document: AcceptedDocument): Dataset {
  * Gives the pods of this job what they need: the datasets' keys as CGS secrets, and the policies under which CGS will
  * hand out those secrets and the owners' tokens, and accept audit events.
  * @returns CGS secret ids of the data encryption keys, by dataset id.
+ * @throws {AgentError} 403 `DatasetKeyUnavailable` when an owner's vault or directory refuses; written to the audit log first.
  */
-export async function grantAccess(context: AgentContext, job: ApprovedJob): Promise<Map<string, string>> {
+export async function grantAccess(
+  context: AgentContext,
+  request: RunRequest,
+  job: ApprovedJob,
+): Promise<Map<string, string>> {
   const { governance, workload } = context;
   const datasets = [...job.inputs.map((input) => input.dataset), job.output];
   const secretIds = new Map<string, string>();
   for (const dataset of datasets) {
     if (dataset.keys && !secretIds.has(dataset.id))
-      secretIds.set(dataset.id, await transferKey(context, job.queryId, dataset));
+      secretIds.set(dataset.id, await transferKey(context, request, dataset));
   }
   const pods = [job.policies.driver.hostData, job.policies.executor.hostData];
   const subjects = new Set(
@@ -183,17 +188,32 @@ export async function grantAccess(context: AgentContext, job: ApprovedJob): Prom
   return secretIds;
 }
 
-async function transferKey(context: AgentContext, queryId: string, dataset: Dataset): Promise<string> {
-  const { governance, workload, tokens } = context;
+async function transferKey(context: AgentContext, request: RunRequest, dataset: Dataset): Promise<string> {
   const { keys } = dataset;
   if (!keys) throw new Error(`Dataset ${dataset.id} has no key.`);
+  const dek = await releasedKey(context, request, dataset, keys);
+  const name = `${request.queryId}_${keys.wrappedDek.name}_${sha256Hex(keys.wrappedDek.vaultUrl)}`;
+  return context.governance.putSecret(name, dek.toString("base64"));
+}
+
+async function releasedKey(
+  context: AgentContext,
+  request: RunRequest,
+  dataset: Dataset,
+  keys: EncryptionKeys,
+): Promise<Buffer> {
+  const { governance, workload, tokens } = context;
   const scope = /\.managedhsm\./.test(keys.kek.vaultUrl)
     ? "https://managedhsm.azure.net/.default"
     : "https://vault.azure.net/.default";
-  const token = await federatedToken(tokens, governance, dataset.ownerId, keys.accessIdentity, scope);
-  const dek = await unwrapDek(keys, workload, token, tokens.ca);
-  const name = `${queryId}_${keys.wrappedDek.name}_${sha256Hex(keys.wrappedDek.vaultUrl)}`;
-  return governance.putSecret(name, dek.toString("base64"));
+  try {
+    const token = await federatedToken(tokens, governance, dataset.ownerId, keys.accessIdentity, scope);
+    return await unwrapDek(keys, workload, token, tokens.ca);
+  } catch (error) {
+    const reason = `the key of dataset ${dataset.id} is not available: ${(error as Error).message}`;
+    await denied(context, request, reason);
+    throw new AgentError(403, "DatasetKeyUnavailable", `Query ${request.queryId} cannot run: ${reason}`);
+  }
 }
 
 /** Id of the secret with the credentials of an S3 bucket. */

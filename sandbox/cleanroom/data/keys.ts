@@ -21,10 +21,19 @@ export async function unwrapDek(
   const kek = await releaseKek(keys.kek, workload, token, ca);
   const wrapped = await request(keys.wrappedDek.vaultUrl, "GET", `secrets/${keys.wrappedDek.name}`, token, ca);
   const { value } = json(wrapped) as { value: string };
-  const dek = decryptOaep(kek, Buffer.from(value, "base64"));
+  const dek = unwrap(kek, value, keys);
   if (dek.length !== 32)
     throw new Error(`Secret ${keys.wrappedDek.name} holds a key of ${dek.length} bytes, 32 are needed.`);
   return dek;
+}
+
+function unwrap(kek: crypto.KeyObject, wrapped: string, { wrappedDek, kek: { name } }: EncryptionKeys): Buffer {
+  try {
+    return decryptOaep(kek, Buffer.from(wrapped, "base64"));
+  } catch (error) {
+    const reason = `Secret ${wrappedDek.name} does not open with key ${name}: it was wrapped for another version, or is no wrapped key.`;
+    throw new Error(reason, { cause: error });
+  }
 }
 
 async function releaseKek(

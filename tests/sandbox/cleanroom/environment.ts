@@ -5,7 +5,8 @@ import { SandboxAttestation } from "../../../sandbox/attestation/index.ts";
 import { SandboxBlob } from "../../../sandbox/blob/index.ts";
 import { SandboxCcf } from "../../../sandbox/ccf/index.ts";
 import { SandboxCleanRoom } from "../../../sandbox/cleanroom/index.ts";
-import type { CleanRoomSpec } from "../../../sandbox/contracts.ts";
+import { Roles } from "../../../sandbox/azure/roles.ts";
+import type { CleanRoomSpec, RoleBasedAccess } from "../../../sandbox/contracts.ts";
 import { PERSONAS, type PersonaName } from "../../../sandbox/entra/directory.ts";
 import { SandboxEntra } from "../../../sandbox/entra/index.ts";
 import { SandboxKeyVault } from "../../../sandbox/keyvault/index.ts";
@@ -36,12 +37,16 @@ export interface DatasetOptions {
   readonly storeType?: string;
   readonly container?: string;
   readonly subdirectory?: string;
+  /** Whose identity the document names. Default: the owner's. */
+  readonly identityOf?: Owner;
 }
 
 /** The sandbox's services, a consortium with one contract, and two owners with storage, vault and identity. */
 export class Environment {
   readonly host: OpenHost;
   readonly access = new AccessTable();
+  /** Built-in roles, beside what the table grants. */
+  readonly roles: Roles;
   readonly entra: SandboxEntra;
   readonly attestation: SandboxAttestation;
   readonly blob: SandboxBlob;
@@ -58,8 +63,12 @@ export class Environment {
     this.host = host;
     this.entra = new SandboxEntra(host);
     this.attestation = new SandboxAttestation(host);
-    this.blob = new SandboxBlob(host, this.entra, this.access);
-    this.vaults = new SandboxKeyVault(host, this.entra, this.access, this.attestation);
+    this.roles = new Roles(host, this.entra);
+    const access: RoleBasedAccess = {
+      isAllowed: (...asked) => this.access.isAllowed(...asked) || this.roles.isAllowed(...asked),
+    };
+    this.blob = new SandboxBlob(host, this.entra, access);
+    this.vaults = new SandboxKeyVault(host, this.entra, access, this.attestation);
     this.ccf = new SandboxCcf(host, this.attestation);
     this.cleanRoom = undefined as unknown as SandboxCleanRoom;
   }
@@ -303,7 +312,8 @@ export class Environment {
     await this.vaultRequest(owner, "PUT", `secrets/wrapped-${name}`, { value: wrapped.toString("base64") });
   }
 
-  private async vaultRequest(owner: Owner, method: string, path: string, body: unknown): Promise<unknown> {
+  /** @returns the answer's body. @throws unless the owner may. */
+  async vaultRequest(owner: Owner, method: string, path: string, body: unknown): Promise<unknown> {
     const token = await userToken(this.host, this.entra, owner, VAULT);
     const answer = await request(this.host, `${this.endpoints[owner].vault}${path}?api-version=7.4`, {
       method,
@@ -323,11 +333,12 @@ export class Environment {
   async publishDataset(options: DatasetOptions): Promise<void> {
     const { id, owner, access = "read", encryption = "SSE" } = options;
     await this.blob.putContainer(`${owner}store`, options.container ?? id, "None");
-    const { blob, vault, clientId } = this.endpoints[owner];
+    const { blob, vault } = this.endpoints[owner];
+    const { identityOf = owner } = options;
     const identity = {
-      name: `${owner}-identity`,
-      clientId,
-      tenantId: PERSONAS[owner].tenantId,
+      name: `${identityOf}-identity`,
+      clientId: this.endpoints[identityOf].clientId,
+      tenantId: PERSONAS[identityOf].tenantId,
       tokenIssuer: {
         issuerType: "FederatedIdentityBasedTokenIssuer",
         issuer: { protocol: "AzureAD_Federated", url: this.issuerUrl, configuration: "" },
