@@ -9,7 +9,7 @@ import { UserError } from "../domain/errors.ts";
 import type { SharedQuery } from "../domain/handoff.ts";
 import { Collaboration, type FinishedRun, type Step } from "./collaboration.ts";
 import { createDemoProject, type DemoProject } from "./demoProject.ts";
-import type { ResultRows } from "./output.ts";
+import type { ResultRows } from "./results.ts";
 import { queryText } from "./review.ts";
 import { shellExports } from "./sandbox.ts";
 import { spawnSandbox } from "./sandboxProcess.ts";

@@ -1,17 +1,10 @@
-import { parse } from "csv-parse/sync";
 import { buffer } from "node:stream/consumers";
 import { UserError } from "../domain/errors.ts";
 import type { Encryption } from "../domain/data/publishedFile.ts";
 import type { DatasetFormat, EncryptionMode } from "../domain/dataset.ts";
+import { parseResult, type ResultRows } from "./results.ts";
 import { StackView } from "./stack.ts";
 import { resultTable } from "./tables.ts";
-
-/** A result as people and programs read it. */
-export interface ResultRows {
-  readonly columns: readonly string[];
-  /** Values as the result file writes them: CSV knows only texts. */
-  readonly rows: readonly (readonly unknown[])[];
-}
 
 interface RecordedRun {
   readonly query: string;
@@ -60,30 +53,5 @@ async function readResult(stack: StackView, run: RecordedRun): Promise<ResultRow
     throw new UserError(
       `Nothing is stored under ${run.path} in ${run.store.container}: the result was moved or deleted.`,
     );
-  return combine(await Promise.all(parts.map((part) => parseRows(run.format, part))));
-}
-
-async function parseRows(format: DatasetFormat, content: Buffer): Promise<ResultRows> {
-  if (format === "csv") {
-    // Spark escapes quotes inside values with a backslash instead of doubling them.
-    const [columns = [], ...rows] = parse(content, { escape: "\\", relaxQuotes: true }) as string[][];
-    return { columns, rows };
-  }
-  const records = format === "json" ? jsonLines(content) : await parquetRecords(content);
-  const columns = Object.keys(records[0] ?? {});
-  return { columns, rows: records.map((record) => columns.map((column) => record[column])) };
-}
-
-function jsonLines(content: Buffer): Record<string, unknown>[] {
-  const lines = content.toString("utf8").split("\n");
-  return lines.filter((line) => line.trim() !== "").map((line) => JSON.parse(line) as Record<string, unknown>);
-}
-
-async function parquetRecords(content: Buffer): Promise<Record<string, unknown>[]> {
-  const { parquetReadObjects } = await import("hyparquet");
-  return parquetReadObjects({ file: Uint8Array.from(content).buffer });
-}
-
-function combine(parts: readonly ResultRows[]): ResultRows {
-  return { columns: parts[0]?.columns ?? [], rows: parts.flatMap(({ rows }) => rows) };
+  return parseResult(run.format, parts);
 }

@@ -1,6 +1,6 @@
 import Table from "cli-table3";
 import type { AuditEvent } from "../clients/cgs/types.ts";
-import type { ResultRows } from "./output.ts";
+import type { ResultRows } from "./results.ts";
 
 const ROWS_SHOWN = 20;
 const WIDTH = 110;
