@@ -38,7 +38,7 @@ export interface DatasetFilesArgs {
  *
  * | create | update in place | replace when | delete | read |
  * |---|---|---|---|---|
- * | check against the schema, encrypt, upload, verify; continues an interrupted upload | only files whose content changed; removed files deleted; everything with a new key | location, encryption | delete what was uploaded | every file's digest and length against the store |
+ * | check against the schema, encrypt, upload, verify; continues an interrupted upload | only files whose content changed; removed files deleted; everything with a new key or encryption | location | delete what was uploaded | every file's digest and length against the store |
  *
  * Previews read no content of files that have not changed since the last look (size, times, inode).
  */
@@ -138,7 +138,8 @@ export const provider = defineProvider<Inputs, Outputs>({
   inputs: ["directory", "format", "fields", "strict", "location", "encryption", "key", "contentDigest"],
   // Where the files lie here and how strictly they are read decides nothing about the store.
   access: ["directory", "strict"],
-  replaceOn: ["location", "encryption"],
+  // Not encryption: in the same container, what the old object takes along would be the files of the new one.
+  replaceOn: ["location"],
 
   complete: {
     needs: ["directory", "format", "fields", "strict"],

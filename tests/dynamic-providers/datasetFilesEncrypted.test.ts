@@ -164,11 +164,15 @@ describe.each<[Mode, object]>([
     expect(await files.preview({ ...wanted, key: UNKNOWN })).toBe("update");
   });
 
-  test("are replaced when the encryption changes", async () => {
+  test("are all there, encrypted anew, after the encryption has changed in the same container", async () => {
     const files = resource();
     const wanted = await inputs(mode);
     await files.up(wanted);
-    expect(await files.preview({ ...wanted, encryption: mode === "CSE" ? "CPK" : "CSE" })).toBe("replace");
+    const other = { ...wanted, encryption: mode === "CSE" ? ("CPK" as const) : ("CSE" as const) };
+    expect(await files.preview(other)).toBe("update");
+    expect(await files.up(other)).toBe("update");
+    expect(await everything(other)).toEqual(FILES);
+    expect(await files.refresh()).toBe("same");
   });
 
   test("are deleted without the key being asked for, as often as one likes", async () => {
