@@ -46,17 +46,17 @@ type Queries = ReadonlyMap<string, pulumi.Output<SharedQuery>>;
 export async function collaborator(settings: CollaboratorSettings): Promise<CollaboratorOutputs> {
   const { persona, email, location, tags } = settings;
   const operatorName = settings.operator.kind === "stack" ? settings.operator.stack : "operator";
+  // Depends on nobody else, so the engine works on it while it reads the other stacks.
+  const usesAzure = settings.datasets.some((dataset) => dataset.store === "azureBlob");
+  const environment = usesAzure
+    ? new CollaboratorEnvironment(persona, { location, tags, resourceGroup: settings.resourceGroup })
+    : undefined;
   const [hosted, partners, last] = await Promise.all([
     operatorHandoff(settings.operator),
     partnerHandoffs(settings),
     ownHandoff(),
   ]);
   const consortium = hosted?.consortium;
-
-  const usesAzure = settings.datasets.some((dataset) => dataset.store === "azureBlob");
-  const environment = usesAzure
-    ? new CollaboratorEnvironment(persona, { location, tags, resourceGroup: settings.resourceGroup })
-    : undefined;
   const nothingShared = { datasets: {}, queries: {}, approvals: {} };
   const waiting = (reason: Pending, identity: object = { email }): CollaboratorOutputs => ({
     handoff: { version: HANDOFF_VERSION, persona, identity, ...nothingShared },

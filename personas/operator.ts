@@ -25,11 +25,7 @@ export interface OperatorOutputs {
 /** The operator hosts: network, contract, clean room. It invites the collaborators and lets in who accepted. */
 export async function operator(settings: OperatorSettings): Promise<OperatorOutputs> {
   const { persona, location, tags, contractId } = settings;
-  const handoffs = new Map(
-    await Promise.all(
-      settings.collaborators.map(async ({ name, source }) => [name, await collaboratorHandoff(source)] as const),
-    ),
-  );
+  // Depends on nobody else, so the engine works on it while it reads the other stacks.
   const environment = new OperatorEnvironment(persona, {
     location,
     tags,
@@ -37,6 +33,11 @@ export async function operator(settings: OperatorSettings): Promise<OperatorOutp
     oidcStorageAccount: settings.oidcStorageAccount,
     ledger: settings.ccf === undefined,
   });
+  const handoffs = new Map(
+    await Promise.all(
+      settings.collaborators.map(async ({ name, source }) => [name, await collaboratorHandoff(source)] as const),
+    ),
+  );
   const consortium = new Consortium(persona, {
     environment,
     location,
