@@ -132,7 +132,7 @@ describe("the archive a network starts from", () => {
   });
 
   test("never replaces a running node: later members come by governance", () => {
-    expect(deployment.resource(NODE).ignoreChanges).toEqual(["containers[0].environmentVariables"]);
+    expect(deployment.resource(NODE).ignoreChanges).toContain("containers[0].environmentVariables");
     expect((node.containers as Container[])[0]!.name).toBe("ccf-cchost");
   });
 });
