@@ -328,6 +328,10 @@ function checkDataset(key: string, entry: z.infer<typeof dataset>, { problems }:
     problems.push(`${NAMESPACE}:${key}.path is missing: a source needs the folder with its files`);
   if (entry.kind === "sink" && entry.path !== undefined)
     problems.push(`${NAMESPACE}:${key}.path: a sink has no files of its own; remove it`);
+  if (entry.encryption === "SSE" && entry.keyGeneration > 0)
+    problems.push(
+      `${NAMESPACE}:${key}.keyGeneration: encryption SSE has no key of this organisation; remove it, or choose CSE or CPK`,
+    );
 }
 
 function checkReferences(settings: CollaboratorSettings, { problems }: Context): void {

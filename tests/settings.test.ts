@@ -241,6 +241,11 @@ describe("a mistake is told by its key:", () => {
       /^cleanroom:contractId is not a key of a stack with role collaborator/,
     ],
     [
+      "a clean room release that is no version",
+      { ...operator, cleanRoomRelease: "latest" },
+      /^cleanroom:cleanRoomRelease: expected a version such as 8\.0\.0, quoted$/,
+    ],
+    [
       "a misspelt key inside",
       { ...woodgrove, datasets: [{ ...source, pth: "x" }, sink] },
       /^cleanroom:datasets\[0\]\.pth is not a known key$/,
@@ -335,6 +340,16 @@ describe("a mistake is told by its key:", () => {
       "S3 with other encryption than its own",
       dataset({ store: "s3", encryption: "CPK" }),
       /^cleanroom:datasets\[0\]: S3 datasets are encrypted by the service/,
+    ],
+    [
+      "a generation of a key it does not have",
+      dataset({ keyGeneration: 1 }),
+      /^cleanroom:datasets\[0\]\.keyGeneration: encryption SSE has no key of this organisation; remove it/,
+    ],
+    [
+      "a generation that is no number to count with",
+      dataset({ encryption: "CSE", keyGeneration: -1 }),
+      /^cleanroom:datasets\[0\]\.keyGeneration: expected 0 or more$/,
     ],
     [
       "two datasets of one name",
