@@ -3,6 +3,10 @@ import { readFileSync } from "node:fs";
 import { UserError } from "./domain/errors.ts";
 import { parseSettings } from "./settings.ts";
 
+// The sources run as they are written. Pulumi would look for source maps each time it notes where a promise was made,
+// hundreds of times: a tenth of the start-up.
+Object.assign(Error, { prepareStackTrace: undefined });
+
 const outputs = await program().catch((error: unknown) => {
   // Mistakes of the user are shown as they are; everything else keeps its stack.
   throw error instanceof UserError ? new pulumi.RunError(error.message) : error;
