@@ -55,17 +55,17 @@ export const provider = defineProvider<Inputs, Outputs>({
   // The document may be the same, proposed again with other content: taking back the old consent must come first.
   deleteBeforeReplace: true,
 
-  validate({ review, digest }) {
+  validate({ review, digest }, olds) {
     const offered = reviewDigest(review);
     if (offered === digest) return [];
-    return [
-      {
-        property: "digest",
-        reason:
-          `the approval of ${review.documentId} pins ${digest}, but the query's author now offers ${offered}. ` +
-          "Read the query again (without the approval it stands in the stack output pendingApprovals), then pin the new digest.",
-      },
-    ];
+    const isReviewed = olds !== undefined && reviewDigest(olds.review) === digest;
+    const differences = isReviewed ? reviewDifferences(olds.review, review) : [];
+    const reason = [
+      `the approval of ${review.documentId} pins ${digest}, but the query's author now offers ${offered}. ` +
+        "Read the query again (without the approval it stands in the stack output pendingApprovals), then pin the new digest.",
+      ...differences.map((line) => `  - ${line}`),
+    ].join("\n");
+    return [{ property: "digest", reason }];
   },
 
   async create({ consortium, contractId, review, digest, owners }, { config, progress }) {

@@ -30,8 +30,8 @@ export interface Kind<Inputs extends object, Outputs extends object> {
   readonly deleteBeforeReplace?: boolean;
   /** Inputs that say how to reach the other side, not what should be there: changed values are stored, nothing more. */
   readonly access?: readonly (keyof Inputs & string)[];
-  /** Pure rules over fully known inputs. */
-  validate?(inputs: Inputs): readonly Failure[];
+  /** Pure rules over fully known inputs. `olds`: the inputs of the last time, if any. */
+  validate?(inputs: Inputs, olds: Inputs | undefined): readonly Failure[];
   /** Completes the inputs by looking at this machine (files), once those it needs are known. A UserError is a failure of the first. */
   readonly complete?: {
     readonly needs: readonly (keyof Inputs & string)[];
@@ -117,11 +117,11 @@ export function defineProvider<Inputs extends object, Outputs extends object>(
   return {
     async check(config, olds, news) {
       const inputs = pick(news);
-      const failures = hasUnknown(inputs) ? [] : [...(kind.validate?.(inputs) ?? [])];
+      const previous = Object.keys(olds).length > 0 ? pick(olds) : undefined;
+      const failures = hasUnknown(inputs) ? [] : [...(kind.validate?.(inputs, previous) ?? [])];
       const canComplete =
         kind.complete && failures.length === 0 && kind.complete.needs.every((key) => !hasUnknown(inputs[key]));
       if (!canComplete) return { inputs, failures };
-      const previous = Object.keys(olds).length > 0 ? pick(olds) : undefined;
       try {
         const completed = await quietly(() => kind.complete!.run(inputs, previous, callOf(config).progress));
         return { inputs: toWire({ ...completed.inputs }) as Properties, failures: [...(completed.failures ?? [])] };

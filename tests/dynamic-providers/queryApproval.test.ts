@@ -234,6 +234,18 @@ describe("no vote goes out", () => {
     );
   });
 
+  test("for what the author has changed since: the preview shows the difference", async () => {
+    const query = await proposed();
+    const own = approval();
+    const reviewed = pinned(query);
+    await own.up(reviewed);
+    await query.up(queryInputs(lab, ground, String(query.outputs["baseId"]), changed));
+    const { digest } = reviewed as { digest: string };
+    await expect(own.preview(pinned(query, { digest }))).rejects.toThrow(
+      /pins .* now offers .*\n {2}- .*reviewed .*, now /s,
+    );
+  });
+
   test("for something else than what is proposed: refused with the difference", async () => {
     const query = await proposed();
     const stale = pinned(query);
