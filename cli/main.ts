@@ -60,7 +60,9 @@ program
 try {
   await program.parseAsync();
 } catch (error) {
-  process.exitCode = report(error);
+  const code = report(error);
+  // An interruption has set its own.
+  process.exitCode ??= code;
 }
 
 /** Mistakes of the user are shown as one message; everything else with its stack. */
