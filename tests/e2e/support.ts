@@ -49,7 +49,11 @@ export function requirePulumi(): void {
 
 /** The command line tool, as a user starts it. */
 export function cleanroom(args: readonly string[], options: { cwd?: string; env?: Environment } = {}): Promise<Ended> {
-  return ended(start(process.execPath, [MAIN, ...args], options));
+  return ended(startCleanroom(args, options));
+}
+
+export function startCleanroom(args: readonly string[], options: { cwd?: string; env?: Environment } = {}): Started {
+  return start(process.execPath, [MAIN, ...args], options);
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
