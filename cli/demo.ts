@@ -11,7 +11,7 @@ import { Collaboration, type FinishedRun, type Step } from "./collaboration.ts";
 import { createDemoProject, type DemoProject } from "./demoProject.ts";
 import type { ResultRows } from "./results.ts";
 import { queryText } from "./review.ts";
-import { shellExports } from "./sandbox.ts";
+import { sandboxOwner, shellExports } from "./sandbox.ts";
 import { spawnSandbox } from "./sandboxProcess.ts";
 import { auditTable, resultTable, table } from "./tables.ts";
 
@@ -167,7 +167,7 @@ function withEncryption(demo: Demo, encryption: string | undefined): Demo {
 
 /** A demo starts from nothing; what an earlier one left is removed unless its sandbox still runs. */
 function clear(folder: string): void {
-  if (fs.existsSync(path.join(folder, "sandbox", "environment"))) {
+  if (sandboxOwner(path.join(folder, "sandbox")) !== undefined) {
     throw new UserError(
       `A sandbox still runs in ${folder}. Stop it with: npm run cleanroom -- sandbox stop --folder '${path.join(folder, "sandbox")}'\nor choose another --folder.`,
     );

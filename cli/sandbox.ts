@@ -47,17 +47,33 @@ export async function startSandboxCommand(options: SandboxOptions): Promise<void
   process.stdin.destroy();
 }
 
-/** Stops the sandbox of a state folder, if one runs. */
+/** Stops the sandbox of a state folder, and returns when its process has ended. */
 export async function stopSandboxCommand(options: { folder: string }): Promise<void> {
-  const lock = path.join(path.resolve(options.folder), "lock");
-  if (!fs.existsSync(lock))
+  const owner = sandboxOwner(path.resolve(options.folder));
+  if (owner === undefined)
     throw new UserError(`No sandbox runs in ${options.folder}; name its state folder with --folder.`);
-  process.kill(Number(fs.readFileSync(lock, "utf8")), "SIGTERM");
+  process.kill(owner, "SIGTERM");
   for (let waited = 0; waited < STOP_SECONDS * 10; waited++) {
-    if (!fs.existsSync(lock)) return;
+    if (!isAlive(owner)) return;
     await sleep(100);
   }
   throw new UserError(`The sandbox in ${options.folder} has not stopped within ${STOP_SECONDS} seconds.`);
+}
+
+/** Process id of the sandbox that uses a state folder. One that crashed leaves its lock behind and counts for nothing. */
+export function sandboxOwner(folder: string): number | undefined {
+  const lock = path.join(folder, "lock");
+  const owner = fs.existsSync(lock) ? Number(fs.readFileSync(lock, "utf8")) : 0;
+  return owner > 0 && isAlive(owner) ? owner : undefined;
+}
+
+function isAlive(id: number): boolean {
+  try {
+    process.kill(id, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
 }
 
 /** What lets plain `pulumi` work on the sandbox without touching the user's own login and state. */

@@ -19,10 +19,14 @@ describe("the command line", () => {
   const missing = path.join(folder, "nowhere");
   const empty = path.join(folder, "empty");
   const occupied = path.join(folder, "occupied");
+  const crashed = path.join(folder, "crashed");
 
   beforeAll(() => {
     for (const directory of [empty, occupied]) fs.mkdirSync(directory);
     fs.writeFileSync(path.join(occupied, "thesis.txt"), "mine");
+    fs.mkdirSync(crashed);
+    // No process has this id: it is above every system's limit.
+    fs.writeFileSync(path.join(crashed, "lock"), String(2 ** 30));
   });
 
   it.each([
@@ -56,6 +60,11 @@ describe("the command line", () => {
     {
       what: "a sandbox that does not run",
       args: ["sandbox", "stop", "--folder", empty],
+      says: /No sandbox runs in .*--folder/,
+    },
+    {
+      what: "a sandbox that crashed",
+      args: ["sandbox", "stop", "--folder", crashed],
       says: /No sandbox runs in .*--folder/,
     },
     {
