@@ -128,9 +128,8 @@ async function publish(inputs: Inputs, { config, progress }: Call, published?: s
 }
 
 function progressText({ files, totalFiles, bytes, totalBytes, bytesPerSecond, secondsLeft }: Progress): string {
-  const rate = bytesPerSecond === undefined ? "" : `, ${sizeText(bytesPerSecond)}/s`;
   const left = secondsLeft === undefined ? "" : `, ${Math.ceil(secondsLeft)} s left`;
-  return `${files} of ${totalFiles} files, ${sizeText(bytes)} of ${sizeText(totalBytes)}${rate}${left}`;
+  return `${files} of ${totalFiles} files, ${sizeText(bytes)} of ${sizeText(totalBytes)}, ${sizeText(bytesPerSecond)}/s${left}`;
 }
 
 export const provider = defineProvider<Inputs, Outputs>({
