@@ -23,7 +23,7 @@ export const TRAILER_LENGTH = 8;
 
 const CIPHER = "aes-256-gcm";
 /**
- * Bytes of one cipher call. With less, the calls cost more than the cipher; from 128 KiB on, glibc maps fresh memory for
+ * Bytes of one cipher call. With less, the calls cost more than the cipher; from 256 KiB on, glibc maps fresh memory for
  * the output of every call.
  */
 export const CIPHER_SLICE = 64 * 1024;
@@ -169,7 +169,7 @@ export function decryptBlock(key: Uint8Array, block: Uint8Array, target: Buffer,
 
 /**
  * Frees the memory of a cipher's output. Left to the garbage collector it comes back tens of megabytes later, when every
- * piece has been written to memory that is not in the processor's cache: a cipher of a third of the speed.
+ * piece has been written to memory that is not in the processor's cache: a cipher of a quarter of the speed.
  */
 function release(piece: Buffer): void {
   const memory = piece.buffer as ArrayBuffer;
