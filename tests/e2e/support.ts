@@ -128,6 +128,8 @@ export function exported(file: string): Record<string, string> {
 export interface StoredResource {
   readonly urn: string;
   readonly type: string;
+  /** Has a provider: is no component. */
+  readonly custom: boolean;
   readonly id: string;
   readonly outputs: any;
 }
@@ -179,9 +181,9 @@ export class Stacks {
     return state.checkpoint.latest.resources ?? [];
   }
 
-  /** @throws when there is none of that name. */
+  /** Not a component. @throws when there is none of that name. */
   resource(stack: PersonaName, name: string): StoredResource {
-    const found = this.resources(stack).find(({ urn }) => urn.endsWith(`::${name}`));
+    const found = this.resources(stack).find(({ urn, custom }) => custom && urn.endsWith(`::${name}`));
     if (!found) throw new Error(`stack ${stack} has no resource ${name}`);
     return found;
   }
