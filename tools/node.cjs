@@ -67,7 +67,7 @@ function missing(running, reason) {
     [
       "install Node.js 22 or newer from https://nodejs.org or a package manager",
       "use a version manager that reads .nvmrc (`nvm install`, `fnm use`)",
-      "let npm reach a registry (https://registry.npmjs.org or your mirror): a copy is then fetched into the user's cache",
+      "let npm reach its registry or your mirror of it: a copy is then fetched into the user's cache",
     ],
   );
 }
